@@ -1,0 +1,17 @@
+"""graft: transfer learning from a folder of data to a model you can ship, with honest evidence that the transfer helped."""
+
+__version__ = "0.1.0"
+__all__ = ["Spec", "fit", "load", "resume"]
+
+
+def __getattr__(name: str):
+    # Lazy, so that `import graft` and `graft --help` do not wait for torch.
+    if name in ("fit", "resume", "load"):
+        from . import api
+
+        return getattr(api, name)
+    if name == "Spec":
+        from .spec import Spec
+
+        return Spec
+    raise AttributeError(f"module 'graft' has no attribute '{name}'")

@@ -1,0 +1,82 @@
+"""The only registry: every name a user can say, where its code is, and one line about it. Nothing is imported until used.
+
+Plug-ins add rows through entry points of the group "graft": `backbone.NAME = "module:function"`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
+from .errors import OptionError, nearest
+
+
+@dataclass(frozen=True)
+class Row:
+    """kind and name as the user says them; target "module:function"; line: one sentence; needs: extras to install."""
+
+    kind: str
+    name: str
+    target: str
+    line: str
+    needs: tuple[str, ...] = ()
+
+
+_ROWS = (
+    Row("reader", "image_folder", "graft.readers.image_folder:read", "class folders of images, with or without train/val/test"),
+    Row("reader", "csv_table", "graft.readers.csv_table:read", "a CSV, JSONL or Parquet table of file paths and labels"),
+    Row("backbone", "graft-mini", "graft.backbones.embedded:load", "the small body that ships with graft; offline, at once"),
+    Row("backbone", "gabor", "graft.backbones.gabor:load", "a fixed bank of Gabor filters; nothing is learnt"),
+    Row("backbone", "timm", "graft.backbones.from_timm:load", "any network of timm, by its own name: resnet50, mobilenetv2_100, vgg16, ..."),
+    Row("backbone", "run", "graft.backbones.from_run:load", "the body of a former run: run:PATH"),
+    Row("task", "classification", "graft.tasks.classification:task", "one label for each sample"),
+    Row("task", "multilabel", "graft.tasks.multilabel:task", "any number of labels for each sample"),
+    Row("task", "regression", "graft.tasks.regression:task", "a number for each sample"),
+    Row("head", "linear", "graft.heads.trained:build", "hidden layers (none by default), then a linear layer, by gradient descent"),
+    Row("head", "logistic", "graft.heads.logistic:solve", "L2 logistic (or ridge) regression; strength by inner cross-validation"),
+    Row("head", "svm", "graft.heads.svm:solve", "linear support vector machine, calibrated; strength by inner cross-validation"),
+    Row("head", "svm_rbf", "graft.heads.svm:solve_rbf", "support vector machine with a Gaussian kernel, calibrated"),
+    Row("head", "knn", "graft.heads.neighbours:solve", "the k nearest training samples vote; k by inner cross-validation"),
+    Row("head", "lda", "graft.heads.discriminant:solve", "linear discriminant analysis with a shrunk covariance"),
+    Row("method", "scratch", "graft.methods.scratch:phases", "random weights, everything learns: the control"),
+    Row("method", "extract", "graft.methods.extract:phases", "the body is frozen; a new head learns on its features"),
+    Row("method", "finetune", "graft.methods.finetune:phases", "head and body learn together, from a stage you choose"),
+    Row("method", "gradual", "graft.methods.gradual:phases", "unfreeze from the top, stage after stage"),
+    Row("method", "lp_ft", "graft.methods.lp_ft:phases", "first the head alone, then everything at a small rate"),
+    Row("method", "l2_sp", "graft.methods.l2_sp:phases", "fine-tuning with a pull back to the pre-trained weights"),
+)  # fmt: skip
+
+
+@cache
+def _table() -> dict[tuple[str, str], Row]:
+    from importlib.metadata import entry_points
+
+    table = {(row.kind, row.name): row for row in _ROWS}
+    for point in entry_points(group="graft"):
+        kind, _, name = point.name.partition(".")
+        table.setdefault((kind, name), Row(kind, name, point.value, f"from {point.dist.name if point.dist else 'a plug-in'}"))
+    return table
+
+
+def rows(kind: str | None = None) -> list[Row]:
+    """All rows, or those of one kind, in the order of the page above."""
+    return [row for row in _table().values() if kind in (None, row.kind)]
+
+
+def find(kind: str, name: str) -> Row:
+    """The row of that name. Raises OptionError with a did-you-mean."""
+    row = _table().get((kind, name))
+    if row is None:
+        raise OptionError(f"There is no {kind} called '{name}'.{nearest(name, [r.name for r in rows(kind)])}")
+    return row
+
+
+def resolve(kind: str, name: str) -> Callable:
+    """The function behind a name; imports its module now."""
+    module, _, function = find(kind, name).target.partition(":")
+    return getattr(import_module(module), function)
+
+
+def options(kind: str, name: str) -> type:
+    """The Options dataclass that stands beside the function."""
+    return import_module(find(kind, name).target.partition(":")[0]).Options

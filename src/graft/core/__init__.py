@@ -1,0 +1,13 @@
+"""The types through which everything flows. They import torch and pyarrow and nothing of ours."""
+
+from .backbone import Backbone, Origin, Prepare, Stage, State
+from .data import Data, Note, Plan, Schema
+from .net import Net
+from .phase import Batch, Group, Phase, Schedule, Solution, Stream, Trained
+from .run import Run
+from .task import Task
+
+__all__ = [
+    "Backbone", "Batch", "Data", "Group", "Net", "Note", "Origin", "Phase", "Plan", "Prepare", "Run", "Schedule",
+    "Schema", "Solution", "Stage", "State", "Stream", "Task", "Trained",
+]  # fmt: skip

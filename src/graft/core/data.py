@@ -1,0 +1,77 @@
+"""What a reader returns: Arrow tables by split, and what their columns mean."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What goes in and what comes out.
+
+    modality: "image". target: "class" (one label of `classes`), "labels" (any of `classes`) or "number".
+    centre, spread: mean and standard deviation of a "number" target over the rows that learn.
+    """
+
+    modality: str
+    target: str
+    classes: tuple[str, ...] = ()
+    input: str = "path"
+    label: str = "label"
+    centre: float = 0.0
+    spread: float = 1.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something a reader or a check noticed. level: "info" or "warning"; `files` are the whole list, `text` one sentence."""
+
+    level: str
+    text: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows learn, select and score, in words, and whether the score may be believed.
+
+    select, score: what the report calls these rows ("a fifth of train", "val", "test").
+    score_name: "val" or "test", the key in scores.json under which the locked score stands.
+    drawn: the selecting rows were taken from train, so a method that selects by inner cross-validation may learn from
+    them too. optimistic: what is scored has also selected (`--select-on val`). folds: > 0 for outer cross-validation.
+    reason: one sentence for the user, with the flag that overrides it.
+    """
+
+    select: str
+    score: str
+    score_name: str = "test"
+    drawn: bool = True
+    optimistic: bool = False
+    folds: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Tables with the columns `schema.input` (string), `schema.label` (string, list<string> or double) and, optionally, `group`.
+
+    As a reader returns it, the tables are the splits found on disk. After `readers.split.assign`, `train` learns, `val`
+    selects and `test` scores, and `plan` says where they came from. fingerprint: hex digest of the rows and file contents.
+    """
+
+    train: pa.Table
+    schema: Schema
+    fingerprint: str
+    source: str
+    val: pa.Table | None = None
+    test: pa.Table | None = None
+    target: pa.Table | None = None
+    unlabelled: pa.Table | None = None
+    notes: tuple[Note, ...] = field(default=())
+    plan: Plan | None = None
+
+    def learning(self) -> pa.Table:
+        """The rows a method that selects by inner cross-validation may learn from: train, and val where it was drawn from train."""
+        if self.plan is not None and self.plan.drawn and self.val is not None:
+            return pa.concat_tables([self.train, self.val])
+        return self.train

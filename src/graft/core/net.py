@@ -1,0 +1,50 @@
+"""A body joined to a head."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .backbone import Backbone, State
+
+
+class Net(nn.Module):
+    """stages -> pooled taps -> head.
+
+    A depth counts finished steps: depth d < len(stages) + 1 means that the first d stages have run; depth
+    len(stages) + 1 (`self.pooled`) means that the taps are pooled and joined into one vector [n, width], held in "x".
+    A batch is a tensor [n, 3, h, w] (depth 0) or a State at the depth `start`.
+
+    pool(x, form) -> [n, c]: parameter-free, applied to each tapped stage's output as soon as that stage has run, so
+    that a state kept at any depth carries all the earlier taps it will need.
+    """
+
+    def __init__(self, backbone: Backbone, pool: Callable[[Tensor, str], Tensor], head: nn.Module, taps: tuple[int, ...]):
+        super().__init__()
+        self.stages, self.head = backbone.stages, head
+        self.names, self.forms, self.origin, self.prepare = backbone.names, backbone.forms, backbone.origin, backbone.prepare
+        self.strides, self.widths = backbone.strides, backbone.widths
+        self.pool, self.taps = pool, tuple(sorted(taps))
+
+    @property
+    def pooled(self) -> int:
+        return len(self.stages) + 1
+
+    def advance(self, batch: Tensor | State, start: int, stop: int) -> State:
+        """The state at depth `stop`, from a batch at depth `start`. Stages past the last tap are not run."""
+        state: State = dict(batch) if isinstance(batch, dict) else {"x": batch}
+        last = self.taps[-1]
+        for depth in range(start, min(stop, len(self.stages))):
+            if depth > last:
+                break
+            state = self.stages[depth](state)
+            if depth in self.taps:
+                state[f"tap{self.taps.index(depth)}"] = self.pool(state["x"], self.forms[depth])
+        if stop == self.pooled and start < self.pooled:
+            taps = [state[f"tap{i}"] for i in range(len(self.taps))]
+            state = {"x": taps[0] if len(taps) == 1 else torch.cat(taps, 1)}
+        return state
+
+    def forward(self, batch: Tensor | State, start: int = 0) -> Tensor:
+        """The head's outputs [n, k] (logits, or standardised numbers)."""
+        return self.head(self.advance(batch, start, self.pooled)["x"])

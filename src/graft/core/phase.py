@@ -1,0 +1,108 @@
+"""What a method asks of the engine, and what the engine answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor, nn
+
+from .backbone import State
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters, by their names in `net.named_parameters()` (or "extras.NAME"), that learn at one rate.
+
+    lr: peak rate. weight_decay: decoupled (AdamW) or classic (SGD); the engine never decays vectors (biases, norms).
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    lr: float
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows to draw batches from. augment: training-time augmentation as the run's options say. balanced: classes drawn
+    equally often. batch: the effective batch; memory may force smaller micro-batches, never another schedule."""
+
+    table: pa.Table
+    batch: int = 32
+    augment: bool = False
+    balanced: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """inputs: tensor [n, 3, h, w], or a State at depth `start`. targets as `task.encode` gives them, soft when mixed.
+    rows: row numbers [n] in the stream's table."""
+
+    inputs: Tensor | State
+    targets: Tensor
+    rows: Tensor
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up over the fraction `warmup` of the steps, then "cosine" to zero, "linear" to zero, or "constant"."""
+
+    kind: str = "cosine"
+    warmup: float = 0.1
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A head found in one go. head: the module. outputs: out-of-fold outputs [n, k] for the rows it learnt from, which
+    calibrate and stand as the selection score. chosen: what inner cross-validation chose, for the journal."""
+
+    head: nn.Module
+    outputs: np.ndarray | None = None
+    chosen: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training: who learns (`groups`), on what (`streams`), for what (`objective`), how long (`epochs`).
+
+    frozen: how many stages, from the first, are constant: no gradient, eval mode, bit-identical afterwards. Every
+    parameter that is in no group is constant too.
+    objective(net, {stream name: Batch}) -> scalar loss. The stream "train" is required; the longest stream makes an epoch.
+    solve: set instead of groups and objective: solve(features, targets, seed) on the pooled features of "train".
+    extras: modules that learn or change beside the net (a discriminator, a teacher); they are checkpointed.
+    after_step(net, extras, step) runs after each optimizer step.
+    optimizer: "adamw" or "sgd" (momentum 0.9, Nesterov). clip: largest gradient norm, 0 for none. ema: decay of the
+    averaged weights that are evaluated and kept, 0 for none. patience: epochs without a better selection score before
+    the phase stops, 0 for never. keep: "best" epoch on the selecting rows, or "last".
+    seconds: stop at the end of the epoch in which this much time has passed, and run the schedule by time; None for no limit.
+    """
+
+    name: str
+    streams: Mapping[str, Stream]
+    epochs: int = 0
+    groups: tuple[Group, ...] = ()
+    objective: Callable[[nn.Module, Mapping[str, Batch]], Tensor] | None = None
+    frozen: int = 0
+    solve: Callable[[np.ndarray, np.ndarray, int], Solution] | None = None
+    extras: nn.ModuleDict | None = None
+    after_step: Callable[[nn.Module, nn.ModuleDict | None, int], None] | None = None
+    schedule: Schedule = Schedule()
+    optimizer: str = "adamw"
+    clip: float = 1.0
+    ema: float = 0.0
+    patience: int = 0
+    keep: str = "best"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The engine's answer to a phase: the net (the same object, now trained), the selection scores of the kept epoch,
+    the epoch kept, and predict(table) -> outputs [n, k] in eval mode."""
+
+    net: nn.Module
+    scores: Mapping[str, float]
+    epoch: int
+    predict: Callable[[pa.Table], Tensor]
