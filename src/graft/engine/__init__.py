@@ -1,0 +1,1 @@
+"""Runs phases. Knows no method, task or body by name."""

@@ -1,0 +1,125 @@
+"""Where the arithmetic runs and in what precision. The only file that names devices."""
+
+import contextlib
+import os
+import platform
+import resource
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Machine:
+    """device: where the net lives. dtype: float32, or bfloat16 for autocast in training steps; scoring is always float32."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    def place(self, value):
+        """A tensor, a State or a module on this device; images in channels_last."""
+        if isinstance(value, dict):
+            return {key: self.place(item) for key, item in value.items()}
+        return value.to(self.device, non_blocking=True)
+
+
+def find(threads: int | None = None) -> Machine:
+    """The GPU where there is one, else the CPU with `threads` threads (all cores by default)."""
+    if threads:
+        torch.set_num_threads(threads)
+    return Machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def choose_dtype(machine: Machine, net: nn.Module, images: torch.Tensor, precision: str) -> tuple[torch.dtype, str]:
+    """float32 or bfloat16 for training steps, and the reason.
+
+    "exact" is float32 and "fast" bfloat16. "auto" times two forward and backward passes in each on this machine: bfloat16
+    halves the time of dense convolutions where the processor multiplies it natively, and is slower for depthwise ones.
+    """
+    if precision == "exact":
+        return torch.float32, "asked for"
+    if precision == "fast":
+        return torch.bfloat16, "asked for"
+    if machine.device.type == "cuda":
+        fits = torch.cuda.is_bf16_supported()
+        return (torch.bfloat16, "the GPU multiplies it natively") if fits else (torch.float32, "the GPU has no bfloat16")
+    if not _native_bfloat16():
+        return torch.float32, "this processor has no bfloat16 arithmetic"
+    plain = _pass_seconds(machine, net, images)
+    short = _pass_seconds(Machine(machine.device, torch.bfloat16), net, images)
+    words = f"a trial pass took {plain * 1000:.0f} ms in float32 and {short * 1000:.0f} ms in bfloat16"
+    # Half precision costs some accuracy of the gradients, so it must pay clearly.
+    return (torch.bfloat16 if short < 0.8 * plain else torch.float32), words
+
+
+def _native_bfloat16() -> bool:
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(probe()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def _pass_seconds(machine: Machine, net: nn.Module, images: torch.Tensor) -> float:
+    """Median seconds of a forward and backward pass in eval mode; leaves no gradients, statistics or random state behind."""
+    modes, wanted = net.training, [p.requires_grad for p in net.parameters()]
+    net.eval().requires_grad_(True)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with machine.autocast():
+            out = net(machine.place(images))
+        out.float().square().mean().backward()
+        times.append(time.perf_counter() - began)
+    for parameter, flag in zip(net.parameters(), wanted, strict=True):
+        parameter.grad = None
+        parameter.requires_grad_(flag)
+    net.train(modes)
+    return min(times[1:])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = str(error)
+    return isinstance(error, RuntimeError) and ("not enough memory" in words or "DefaultCPUAllocator" in words)
+
+
+def free_memory(machine: Machine) -> None:
+    if machine.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_memory_mb(machine: Machine) -> float:
+    """The largest resident size of this process so far, and on a GPU the largest allocation there, in MB."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if machine.device.type == "cuda":
+        return round(max(resident, torch.cuda.max_memory_allocated() / 2**20), 1)
+    return round(resident, 1)
+
+
+def describe(machine: Machine) -> dict:
+    """The environment, for the report."""
+    import psutil
+    import timm
+
+    from .. import __version__
+
+    return {
+        "graft": __version__, "python": platform.python_version(), "platform": platform.platform(), "torch": torch.__version__,
+        "timm": timm.__version__, "cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "device": torch.cuda.get_device_name() if machine.device.type == "cuda" else "cpu",
+    }  # fmt: skip
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

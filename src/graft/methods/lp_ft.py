@@ -1,0 +1,32 @@
+"""First the head alone, then everything at a small rate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..core import Data, Net, Phase, Task
+from . import groups, recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(recipe.Training):
+    """head_epochs: epochs of the first phase where the head learns by gradient descent (a solved head needs none).
+
+    head_lr: None gives the head the body's own rate in the second phase: it is trained already.
+    freeze: as for finetune, in the second phase.
+    """
+
+    head_epochs: int = 100
+    freeze: str | int | None = None
+
+
+def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
+    """Linear probing, then fine-tuning (Kumar et al., 2022): a head that fits the features keeps the first gradients from distorting them.
+
+    The state after the first phase is a candidate of the second, so where fine-tuning gains nothing on the selecting
+    rows, the probe is what is kept.
+    """
+    recipe.check_trainable(task, "lp_ft")
+    yield recipe.head_first(net, task, data, opts, opts.head_epochs)
+    frozen = groups.depth(net, opts.freeze)
+    who = groups.layerwise(net, opts.lr, opts.decay, opts.weight_decay, frozen)
+    yield recipe.phase("all", task, data, opts, who + groups.head(net, opts.head_lr or opts.lr, opts.weight_decay), frozen=frozen)
