@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -84,3 +85,8 @@ def constant(net: nn.Module, phase: Phase) -> list[str]:
     """Names of all tensors of the net that this phase must leave bit-identical."""
     moving = changing(net, phase)
     return [name for name in net.state_dict() if name not in moving]
+
+
+def clear(folder: Path) -> None:
+    """Remove a finished run's snapshots; its model stands in RUN/model."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)

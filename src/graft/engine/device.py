@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..core import Net
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -123,3 +125,14 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+@torch.no_grad()
+def pooled_width(net: Net) -> int:
+    """The width of the net's pooled features, by a pass over one zero image; modes are restored."""
+    modes = [module.training for module in net.modules()]
+    net.eval()
+    width = net.advance(torch.zeros(1, 3, net.prepare.size, net.prepare.size), 0, net.pooled)["x"].shape[1]
+    for module, mode in zip(net.modules(), modes, strict=True):
+        module.training = mode
+    return width

@@ -90,3 +90,8 @@ def full_disk(error: OSError, folder: Path) -> OutputError:
     return OutputError(
         f"Could not write to '{folder}': {why}; the last good checkpoint is whole: make room and go on with: graft resume {folder}"
     )
+
+
+def decisions(rows: list[dict]) -> tuple[tuple[str, str, str, str], ...]:
+    """(what, value, reason, flag that overrides it) of every automatic choice."""
+    return tuple((row["what"], row["value"], row["reason"], row["flag"]) for row in rows if row["event"] == "decision")

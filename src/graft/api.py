@@ -1,0 +1,199 @@
+"""The public verbs. Wires the packages together."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .core import Run
+from .engine import journal as diary
+from .errors import DataError, OptionError, OutputError, Stopped
+from .spec import Spec, key
+
+Listener = Callable[[dict], None] | None
+
+
+def fit(spec: Spec | str | os.PathLike, *, on_event: Listener = None, **choices) -> Run:
+    """From data to an evaluated model, a report and a file to ship.
+
+    spec: a Spec, or the path of the data; `choices` are then the arguments of Spec.make. on_event is told every line of
+    the journal, and progress. Raises GraftError with one sentence where something must be mended first; nothing is
+    written before the data, the options and the weights have been found sound. Ctrl-C raises Stopped.
+    """
+    from . import fitting, wiring
+
+    spec = spec if isinstance(spec, Spec) else Spec.make(str(spec), **choices)
+    if spec.out is not None:
+        _check_free(Path(spec.out))
+    journal = diary.Journal(on_event)
+    journal.write("start", version=_version(), command=_command())
+    parts = wiring.assemble(spec, journal)
+    folder = _claim(parts.spec)
+    journal.open(folder)
+    return _guarded(lambda: fitting.carry_out(parts, folder, journal), folder, journal)
+
+
+def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:
+    """Go on with a run that was stopped or killed; the result is bit-identical to that of a run that was not (on a CPU).
+
+    Raises OutputError where there is no run, DataError where the data have changed since.
+    """
+    from . import fitting, wiring
+
+    folder = Path(folder)
+    if not (folder / "spec.toml").is_file():
+        raise OutputError(f"There is no run in '{folder}'; give the folder that fit named, or begin anew with: graft fit DATA")
+    rows = diary.read(folder)
+    if any(row["event"] == "done" for row in rows):
+        return _finished(folder, rows)
+    spec = Spec.load(folder / "spec.toml")
+    # What the first start chose is in the spec, so the choices are not announced again.
+    parts = wiring.assemble(spec, diary.Journal())
+    before = next((row["fingerprint"] for row in rows if row["event"] == "data"), parts.data.fingerprint)
+    if before != parts.data.fingerprint:
+        raise DataError(f"The data in '{parts.data.source}' have changed since this run began; begin anew with: graft fit DATA")
+    journal = diary.Journal(on_event)
+    journal.open(folder)
+    journal.write("resumed", version=_version())
+    return _guarded(lambda: fitting.carry_out(parts, folder, journal), folder, journal)
+
+
+def load(path: str | os.PathLike):
+    """The model of a run (RUN, RUN/model or a copy of that folder), ready to predict; see graft.export.model.Model."""
+    from . import catalog
+    from .export.model import read
+
+    def make_task(name, schema, config):
+        return catalog.resolve("task", name)(schema, catalog.options("task", name)(**config))
+
+    return read(path, make_task)
+
+
+def report(folder: str | os.PathLike) -> Path:
+    """Write RUN/report.html again from what is in the run's folder."""
+    from .report import page
+
+    _existing(folder)
+    return page.write(Path(folder))
+
+
+def runs(folder: str | os.PathLike = "runs") -> list[dict]:
+    """The runs below a folder, newest last: folder, state ("done", "stopped" or "failed"), data, backbone, method, score."""
+    root = Path(folder)
+    found = sorted(root.glob("*/spec.toml"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
+    return [_summary(path.parent) for path in found]
+
+
+def show(folder: str | os.PathLike) -> dict:
+    """What a run is, decided and scored."""
+    _existing(folder)
+    rows = diary.read(Path(folder))
+    kept = ("decision", "note", "phase", "kept", "scored", "exported")
+    return _summary(Path(folder)) | {
+        "scores": _json(Path(folder) / "scores.json"),
+        **{f"{name}s" if name != "kept" else name: [r for r in rows if r["event"] == name] for name in kept},
+        "spec": (Path(folder) / "spec.toml").read_text(encoding="utf-8"),
+    }
+
+
+def demo(out: str | os.PathLike = "demo-run", *, on_event: Listener = None) -> dict:
+    """scikit-learn's handwritten digits with ten labels a class: the embedded body against the same network from scratch."""
+    from . import demonstration
+
+    _check_free(Path(out))
+    return demonstration.demo(Path(out), fit, on_event)
+
+
+def _guarded(work: Callable[[], Run], folder: Path, journal: diary.Journal) -> Run:
+    """Whatever happens, the journal says how it ended and the sentence says how to go on."""
+    try:
+        return work()
+    except KeyboardInterrupt as stop:
+        journal.write("stopped", reason="stopped by the user")
+        raise Stopped(f"Stopped; everything up to the last checkpoint is kept. Go on with: graft resume {folder}") from stop
+    except OSError as error:
+        raise diary.full_disk(error, folder) from error
+    except Exception as error:
+        with contextlib.suppress(OutputError):
+            journal.write("failed", reason=str(error) or type(error).__name__)
+        raise
+    finally:
+        journal.close()
+
+
+def _check_free(folder: Path) -> None:
+    """Raises OutputError unless the folder is empty or can be made."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"'{folder}' is a file; give a folder that is new or empty with --out.")
+    if folder.is_dir() and any(folder.iterdir()):
+        hint = f" (to go on with the run in it: graft resume {folder})" if (folder / "spec.toml").exists() else ""
+        raise OutputError(f"'{folder}' is not empty; give another folder with --out, or empty it{hint}.")
+    above = folder
+    while not above.exists():
+        above = above.parent
+    if not os.access(above, os.W_OK | os.X_OK) or not above.is_dir():
+        raise OutputError(f"Cannot write to '{folder}': no permission in '{above}'; give another folder with --out.")
+
+
+def _claim(spec: Spec) -> Path:
+    """The run's folder, made in one step with spec.toml inside, so that a kill leaves a run that can be resumed or nothing."""
+    folder = Path(spec.out or key(spec)).absolute()
+    _check_free(folder)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    try:
+        beside.mkdir(parents=True)
+        (beside / "spec.toml").write_text(spec.to_toml(), encoding="utf-8")
+        if folder.exists():
+            folder.rmdir()
+        beside.rename(folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise OutputError(f"Cannot write to '{folder}': {error.strerror or error}; give another folder with --out.") from error
+    return folder
+
+
+def _finished(folder: Path, rows: list[dict]) -> Run:
+    scores = _json(folder / "scores.json")
+    return Run(folder, scores, scores.get("seconds", 0.0), diary.decisions(rows))
+
+
+def _existing(folder: str | os.PathLike) -> None:
+    if not (Path(folder) / "spec.toml").is_file():
+        raise OptionError(f"There is no run in '{folder}'; 'graft list' names the runs there are.")
+
+
+def _summary(folder: Path) -> dict:
+    rows, scores = diary.read(folder), _json(folder / "scores.json")
+    events = [row["event"] for row in rows]
+    state = "done" if "done" in events else "failed" if events[-1:] == ["failed"] else "stopped"
+    data = next((row for row in rows if row["event"] == "data"), {})
+    spec = Spec.load(folder / "spec.toml")
+    scored = (scores.get(scores.get("scored", "")) or {}).get(scores.get("primary"), {})
+    return {
+        "folder": str(folder), "state": state, "data": data.get("source", ""), "backbone": spec.backbone.name, "method": spec.method.name,
+        "primary": scores.get("primary"), "value": scored.get("value"), "interval": scored.get("interval"),
+        "seconds": scores.get("seconds"),
+    }  # fmt: skip
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
+
+
+def _command() -> str:
+    import shlex
+
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return shlex.join(["graft", *sys.argv[1:]]) if name in ("graft", "__main__.py") else f"python {name}".strip()

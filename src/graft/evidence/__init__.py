@@ -1,0 +1,1 @@
+"""What the scores are worth: intervals, calibration, comparisons."""

@@ -1,0 +1,66 @@
+"""From a net's outputs on locked rows to scores with intervals, and to a table of predictions."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from ..core import Schema, Task
+from ..metrics import calibration
+from ..metrics.bootstrap import intervals
+
+FEWEST = 20  # rows under which a temperature would fit noise
+
+
+def temperature(task: Task, outputs: Tensor, targets: Tensor) -> tuple[float, str]:
+    """The temperature that calibrates on the selecting rows (Guo et al., 2017), and a word on how it was found."""
+    if task.schema.target == "number":
+        return 1.0, "a number needs no calibration"
+    if len(targets) < FEWEST:
+        return 1.0, f"only {len(targets)} selecting rows: too few to calibrate on"
+    return calibration.fit_temperature(outputs.numpy(), targets.numpy()), f"fitted on {len(targets)} selecting rows"
+
+
+def with_intervals(task: Task, outputs: Tensor, targets: Tensor, degrees: float, groups: np.ndarray | None = None) -> dict[str, dict]:
+    """{metric: {"value": v, "interval": [lo, hi]}}, 95 % percentile bootstrap over rows, or over groups where rows come in groups."""
+    decoded = task.decode(outputs, temperature=degrees).numpy()
+    found = intervals(decoded, targets.numpy(), task.metrics, groups=groups)
+    return {name: {"value": value, "interval": [low, high]} for name, (value, low, high) in found.items()}
+
+
+def calibrated(task: Task, outputs: Tensor, targets: Tensor, degrees: float) -> dict[str, float] | None:
+    """Calibration error on the scored rows before and after the temperature; None for numbers."""
+    if task.schema.target == "number":
+        return None
+    before, after = (calibration.ece(task.decode(outputs, temperature=t).numpy(), targets.numpy()) for t in (1.0, degrees))
+    return {"before": float(before), "after": float(after)}
+
+
+def groups_of(table: pa.Table) -> np.ndarray | None:
+    """Group numbers [n] where the table has a group column, else None."""
+    if "group" not in table.column_names:
+        return None
+    return np.unique(np.asarray(table["group"].to_pylist(), dtype=str), return_inverse=True)[1]
+
+
+def predictions(schema: Schema, decode: Callable[..., Tensor], table: pa.Table, outputs: Tensor, degrees: float, split: str) -> pa.Table:
+    """The rows of predictions.parquet (see the columns in docs/run-folder.md)."""
+    plain, calibrated_ = decode(outputs).numpy(), decode(outputs, temperature=degrees).numpy()
+    if schema.target == "class":
+        best = calibrated_.argmax(1)
+        predicted = [schema.classes[i] for i in best]
+        probability = calibrated_[np.arange(len(best)), best]
+    elif schema.target == "labels":
+        predicted = [[c for c, p in zip(schema.classes, row, strict=True) if p >= 0.5] for row in calibrated_]
+        probability = np.maximum(calibrated_, 1 - calibrated_).prod(1)
+    else:
+        predicted, probability = calibrated_[:, 0].astype(float), np.full(len(calibrated_), np.nan)
+    label = table[schema.label]
+    columns = {
+        "split": pa.array([split] * len(table)), "path": table[schema.input], "label": label,
+        "predicted": pa.array(list(predicted), type=label.type), "probability": pa.array(probability.astype(float)),
+        "probabilities": pa.array([row.astype(float).tolist() for row in calibrated_]),
+        "raw": pa.array([row.astype(float).tolist() for row in plain]),
+    }  # fmt: skip
+    return pa.table(columns)

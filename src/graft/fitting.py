@@ -1,0 +1,201 @@
+"""One fit, from assembled parts to everything that is in the run's folder."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from .core import Data, Net, Run
+from .data import images
+from .engine import checkpoint, device, explain, forward
+from .engine.execute import Outcome, Setting, execute
+from .engine.journal import Journal, decisions, read
+from .evidence import scores as evidence
+from .export import bundle
+from .readers import split
+from .report import page
+from .wiring import Parts
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The locked rows with the net's outputs on them."""
+
+    table: pa.Table
+    outputs: Tensor
+    targets: Tensor
+
+
+def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
+    """Train (every fold, then the final net), score the locked rows once, save, explain, report. Safe to run again after a kill."""
+    parts = choose_precision(parts, folder, journal)
+    write_json(folder / "data.json", describe_data(parts.data))
+    write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": str(parts.machine.dtype)})
+    pq.write_table(roles(parts.data), folder / "splits.parquet")
+    folded = [fold(parts, folder, journal, k) for k in range(parts.data.plan.folds)]
+    data = split.final_data(parts.data) if folded else parts.data
+    outcome, net = train(parts, folder, journal, "final", data)
+    degrees, how = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
+    journal.write("temperature", value=degrees, how=how)
+    scored = join(folded) if folded else score(parts, net, data.test, journal)
+    result = write_scores(parts, folder, journal, outcome, scored, degrees)
+    told = bundle.write(
+        folder / "model", net, parts.task, parts.backbone, degrees, samples(scored.table, parts),
+        {"scores": result, "data": describe_data(parts.data), "command": command(folder)},
+    )  # fmt: skip
+    journal.write("exported", path="model", **told)
+    picture(parts, net, folder, journal)
+    parts.streams.close()
+    result["seconds"], result["peak_memory_mb"] = round(journal.seconds, 2), device.peak_memory_mb(parts.machine)
+    write_json(folder / "scores.json", result)
+    journal.write("done", seconds=result["seconds"])
+    page.write(folder)
+    checkpoint.clear(folder)
+    return Run(folder, result, result["seconds"], decisions(read(folder)))
+
+
+def choose_precision(parts: Parts, folder: Path, journal: Journal) -> Parts:
+    """float32 or bfloat16 for training steps, as tried on this machine; a resumed run takes what the first start chose."""
+    chosen = next((r["value"] for r in read(folder) if r["event"] == "decision" and r["what"] == "precision"), None)
+    if chosen is None:
+        if parts.spec.method.name == "extract":
+            return parts
+        net = parts.net("trial")
+        size = parts.backbone.prepare.size
+        pixels = torch.zeros(8, 3, size, size).contiguous(memory_format=torch.channels_last)
+        dtype, why = device.choose_dtype(parts.machine, net, pixels, parts.spec.precision)
+        chosen = str(dtype).removeprefix("torch.")
+        journal.decide("precision", chosen, why, "--precision exact|fast")
+    return replace(parts, machine=replace(parts.machine, dtype=getattr(torch, chosen)))
+
+
+def train(parts: Parts, folder: Path, journal: Journal, run: str, data: Data) -> tuple[Outcome, Net]:
+    net = parts.net(run)
+    setting = Setting(run, folder, net, parts.task, data, parts.streams, parts.machine, journal, parts.spec.seed)
+    return execute(parts.phases(net, data), setting), net
+
+
+def fold(parts: Parts, folder: Path, journal: Journal, k: int) -> Scored:
+    """Train without the rows of fold k and predict them; a fold that was finished before a kill is read back."""
+    data, path = split.fold_data(parts.data, k), folder / "checkpoints" / f"fold{k + 1}.safetensors"
+    kept = checkpoint.load(path)
+    if kept is not None:
+        return Scored(data.test, kept[0]["outputs"], kept[0]["targets"])
+    outcome, net = train(parts, folder, journal, f"fold{k + 1}", data)
+    degrees, _ = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
+    found = score(parts, net, data.test, journal, f"fold {k + 1}")
+    # Each fold's outputs are divided by its own temperature, which its own selecting rows gave.
+    found = replace(found, outputs=found.outputs / degrees)
+    checkpoint.save(path, {"outputs": found.outputs, "targets": found.targets}, {"fold": k, "temperature": degrees})
+    return found
+
+
+def score(parts: Parts, net: Net, table: pa.Table, journal: Journal, name: str | None = None) -> Scored:
+    """The only place where locked rows are opened; written down, because it must happen once."""
+    journal.write("opened", split=name or parts.data.plan.score, rows=len(table))
+    outputs = forward.outputs(net, parts.streams.plain(table), parts.machine)
+    return Scored(table, outputs, parts.task.encode(table))
+
+
+def join(folded: list[Scored]) -> Scored:
+    table = pa.concat_tables([part.table for part in folded])
+    return Scored(table, torch.cat([part.outputs for part in folded]), torch.cat([part.targets for part in folded]))
+
+
+def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome, scored: Scored, degrees: float) -> dict:
+    """scores.json and predictions.parquet, from the locked rows and (apart, as what it is) the selecting ones."""
+    plan, task = parts.data.plan, parts.task
+    used = 1.0 if plan.folds else degrees
+    found = evidence.with_intervals(task, scored.outputs, scored.targets, used, evidence.groups_of(scored.table))
+    journal.write("scored", split=plan.score, metrics=found)
+    table = evidence.predictions(task.schema, task.decode, scored.table, scored.outputs, used, plan.score_name)
+    pq.write_table(table, folder / "predictions.parquet")
+    # Where the test split is scored, what a selecting val split says is worth showing, marked as what it is.
+    other = None
+    if plan.score_name == "test" and not plan.folds and len(outcome.targets):
+        other = evidence.with_intervals(task, outcome.outputs, outcome.targets, degrees)
+    data = parts.data
+    learning = [r for r in read(folder) if r["event"] == "phase" and r["run"] == "final"]
+    head = sum(p.numel() for p in outcome.net.head.parameters())
+    result = {
+        "primary": task.primary, "higher_is_better": task.higher,
+        "val": found if plan.score_name == "val" else other, "test": found if plan.score_name == "test" else None,
+        "seconds": round(journal.seconds, 2), "backbone": parts.spec.backbone.name, "method": parts.spec.method.name,
+        "trainable_params": max((r["trainable"] or head for r in learning), default=head),
+        "peak_memory_mb": device.peak_memory_mb(parts.machine), "scored": plan.score_name, "scored_as": plan.score,
+        "optimistic": plan.optimistic, "select": plan.select, "folds": plan.folds,
+        "n": {"train": len(data.train), "select": len(data.val or ()), "scored": len(scored.table)},
+        "temperature": degrees, "calibration": evidence.calibrated(task, scored.outputs, scored.targets, used),
+        "seed": parts.spec.seed, "task": parts.spec.task.name, "target": task.schema.target, "classes": list(task.schema.classes),
+    }  # fmt: skip
+    write_json(folder / "scores.json", result)
+    return result
+
+
+def picture(parts: Parts, net: Net, folder: Path, journal: Journal) -> None:
+    """Mistakes with heat maps, and the first filters beside Gabor's. What cannot be drawn is said, never fatal."""
+    rows = pq.read_table(folder / "predictions.parquet")
+    explain.explain(net, parts.task, rows, lambda path: images.load_images([path], parts.backbone.prepare)[0], folder)
+    from .backbones import match
+
+    filters = match.first_filters(parts.backbone)
+    if filters is None:
+        journal.write("note", level="info", text="This body has no first convolution to draw.", count=0, files=[])
+        return
+    found = match.match(filters)
+    match.picture(found, folder / "explain" / "filters.png")
+    told = {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
+    write_json(folder / "explain" / "filters.json", told | {"r2": [float(v) for v in found["r2"]]})
+
+
+def command(folder: Path) -> str:
+    return next((row["command"] for row in read(folder) if row["event"] == "start"), "")
+
+
+def samples(table: pa.Table, parts: Parts) -> Tensor:
+    return images.load_images(table[parts.data.schema.input][:8].to_pylist(), parts.backbone.prepare)
+
+
+def roles(data: Data) -> pa.Table:
+    """path, label, role ("train", "select", "score") and fold (-1 without) of every row."""
+    schema, parts = data.schema, []
+    if data.plan.folds:
+        for k in range(data.plan.folds):
+            parts.append((split.fold_data(data, k).test, "score", k))
+    else:
+        parts = [(data.train, "train", -1), (data.val, "select", -1), (data.test, "score", -1)]
+    tables = [
+        pa.table({"path": t[schema.input], "label": t[schema.label], "role": [role] * len(t), "fold": pa.array([k] * len(t), pa.int64())})
+        for t, role, k in parts
+        if t is not None and len(t)
+    ]
+    return pa.concat_tables(tables)
+
+
+def describe_data(data: Data) -> dict:
+    names = {"train": data.train, "val": data.val, "test": data.test}
+    return {
+        "source": data.source, "schema": asdict(data.schema), "fingerprint": data.fingerprint, "plan": asdict(data.plan),
+        "counts": {name: tally(table, data) for name, table in names.items() if table is not None},
+        "notes": [asdict(note) for note in data.notes],
+    }  # fmt: skip
+
+
+def tally(table: pa.Table, data: Data) -> dict[str, int]:
+    if data.schema.target == "number":
+        return {"rows": len(table)}
+    labels = table[data.schema.label].combine_chunks()
+    flat = labels.flatten() if pa.types.is_list(labels.type) else labels
+    counts = {row["values"]: row["counts"] for row in flat.value_counts().to_pylist()}
+    return {name: counts.get(name, 0) for name in data.schema.classes}
+
+
+def write_json(path: Path, value: dict) -> None:
+    beside = path.with_name(path.name + ".new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,189 @@
+"""From a spec to the pieces of a fit: data with roles, body, task, net, batches. Every automatic choice is written down."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from . import catalog
+from .core import Backbone, Data, Net, Phase, Task
+from .data import order
+from .data.augment import Augment
+from .data.streams import Streams
+from .engine import device
+from .engine.device import Machine
+from .engine.journal import Journal
+from .errors import DataError, OptionError, nearest
+from .heads.pool import pooling
+from .inspect import files
+from .readers import split
+from .spec import Part, Spec, backbone_row, options
+
+FEW = 10  # learning rows a class under which the selecting rows are too few to choose an epoch by
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a fit needs; `spec` has every name and default filled in."""
+
+    spec: Spec
+    data: Data
+    backbone: Backbone
+    task: Task
+    streams: Streams
+    machine: Machine
+
+    def net(self, run: str) -> Net:
+        """A fresh net with the body's own weights and a new head, drawn from the seed and the run's name."""
+        body = replace(self.backbone, stages=copy.deepcopy(self.backbone.stages))
+        pool = pooling(self.task.pool, body.pool, body.prefix_tokens)
+        net = Net(body, pool, torch.nn.Identity(), taps(self.task.layers, body.names))
+        width = device.pooled_width(net)
+        torch.manual_seed(int(order.generator(self.spec.seed, run, "head").integers(2**62)))
+        net.head = self.task.head(width)
+        return self.machine.place(net)
+
+    def phases(self, net: Net, data: Data) -> Callable[[], Iterator[Phase]]:
+        method = catalog.resolve("method", self.spec.method.name)
+        opts = options("method", self.spec.method)
+        return lambda: method(net, self.task, data, opts)
+
+
+def taps(layers: tuple[str | int, ...], names: tuple[str, ...]) -> tuple[int, ...]:
+    """Stage numbers of the layers whose features are used: names, or numbers from 1 (-1 is the last); empty for the last stage."""
+    found = []
+    for layer in layers:
+        if isinstance(layer, str) and not layer.lstrip("-").isdigit():
+            if layer not in names:
+                raise OptionError(f"There is no layer called '{layer}' in this body.{nearest(layer, list(names))}")
+            found.append(names.index(layer))
+            continue
+        number = int(layer)
+        if not 1 <= abs(number) <= len(names):
+            raise OptionError(f"There is no layer {number}: this body has {len(names)} ({', '.join(names)}).")
+        found.append(number - 1 if number > 0 else len(names) + number)
+    return tuple(sorted(set(found))) or (len(names) - 1,)
+
+
+def read(spec: Spec, journal: Journal) -> tuple[Spec, Data]:
+    """The data, checked file by file and with their roles."""
+    path, spec = spec.data.values["path"], name_reader(spec, journal)
+    data = catalog.resolve("reader", spec.data.name)(path, options("data", spec.data))
+    data = files.check(data, share=options("data", spec.data).bad_share)
+    data = split.assign(data, select_on=spec.select_on, folds=spec.folds, seed=spec.seed)
+    for note in data.notes:
+        journal.write("note", level=note.level, text=note.text, count=len(note.files), files=list(note.files[:20]))
+    journal.decide("roles", f"{data.plan.select} selects; {data.plan.score} is scored", data.plan.reason, "--select-on, --folds")
+    return spec, data
+
+
+def name_reader(spec: Spec, journal: Journal) -> Spec:
+    if spec.data.name != "auto":
+        return spec
+    from pathlib import Path
+
+    path = Path(spec.data.values["path"])
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"):
+        name, why = "csv_table", "the data are a table"
+    elif path.is_file():
+        raise DataError(f"'{path}' is a file of no known kind; give a folder of class folders, or a CSV, TSV, JSONL or Parquet table.")
+    else:
+        name, why = "image_folder", "the data are a folder"
+    journal.decide("reader", name, why, "--reader")
+    return replace(spec, data=Part(name, spec.data.values))
+
+
+def assemble(spec: Spec, journal: Journal) -> Parts:
+    """Read, choose, load and build; raises before anything is written."""
+    machine = device.find(spec.threads)
+    spec, data = read(spec, journal)
+    spec = name_task(spec, data, journal)
+    spec = name_method(spec, data, journal)
+    spec = name_backbone(spec, journal)
+    row = backbone_row(spec.backbone.name)
+    opts = options("backbone", spec.backbone)
+    backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    spec = name_augment(spec, journal)
+    classes = len(data.schema.classes) if data.schema.target == "class" else 0
+    augment = Augment(options("augment", spec.augment))
+    streams = Streams(backbone.prepare, task.encode, augment, spec.seed, classes=classes, column=data.schema.input)
+    parts = Parts(spec.filled(), data, backbone, task, streams, machine)
+    taps(task.layers, backbone.names)
+    write_down(parts, journal)
+    return parts
+
+
+def name_task(spec: Spec, data: Data, journal: Journal) -> Spec:
+    if spec.task.name != "auto":
+        return spec
+    name = {"class": "classification", "labels": "multilabel", "number": "regression"}[data.schema.target]
+    journal.decide("task", name, f"the labels are {_LABELS[data.schema.target]}", "--task")
+    return replace(spec, task=Part(name, spec.task.values))
+
+
+_LABELS = {"class": "one name a sample", "labels": "several names a sample", "number": "numbers"}
+
+
+def name_method(spec: Spec, data: Data, journal: Journal) -> Spec:
+    if spec.method.name != "auto":
+        return spec
+    name, why = "lp_ft", "a trained head first keeps fine-tuning from distorting the features, and the better of both is kept"
+    fewest = len(data.train) // max(len(data.schema.classes), 1)
+    head = spec.task.values.get("head", "auto")
+    if head in ("svm_rbf", "knn"):
+        name, why = "extract", f"a head of kind {head} cannot learn by gradient descent"
+    elif fewest < FEW:
+        name, why = "extract", f"about {fewest} learning rows a class are too few to fine-tune on and to choose an epoch by"
+    journal.decide("method", name, why, "--method")
+    return replace(spec, method=Part(name, spec.method.values))
+
+
+def name_backbone(spec: Spec, journal: Journal) -> Spec:
+    """The embedded body where none is named; random weights for the control."""
+    backbone = spec.backbone
+    if backbone.name == "auto":
+        if backbone.values.get("weights") not in (None, "none"):
+            raise OptionError("Weights were given but no body to load them into; name it, for example --backbone mobilenetv2_100.")
+        why = "no body was named; this one ships with graft and needs no download (a larger one is usually better)"
+        journal.decide("backbone", "graft-mini", why, "--backbone")
+        backbone = Part("graft-mini", backbone.values)
+    if spec.method.name == "scratch":
+        if backbone.values.get("weights") not in (None, "none"):
+            raise OptionError("Method 'scratch' starts from random weights; leave out --weights, or use --method finetune.")
+        if backbone.name.startswith("run:") or backbone.name == "gabor":
+            raise OptionError(f"Method 'scratch' cannot start '{backbone.name}' from random weights; name a timm network or graft-mini.")
+        backbone = Part(backbone.name, {**backbone.values, "weights": "none"})
+    elif "fetch" in options("backbone", backbone).__dataclass_fields__ and "fetch" not in backbone.values:
+        backbone = Part(backbone.name, {**backbone.values, "fetch": spec.fetch})
+    return replace(spec, backbone=backbone)
+
+
+def name_augment(spec: Spec, journal: Journal) -> Spec:
+    if spec.augment.name != "auto":
+        return spec
+    fixed = spec.method.name == "extract"
+    name = "none" if fixed else "light"
+    why = "frozen features are computed once" if fixed else "crops and mirror images seldom harm; check that a mirror image keeps its label"
+    journal.decide("augment", name, why, "--augment")
+    return replace(spec, augment=Part(name, spec.augment.values))
+
+
+def write_down(parts: Parts, journal: Journal) -> None:
+    data, body = parts.data, parts.backbone
+    counts = {"train": len(data.train), "val": len(data.val or ()), "test": len(data.test or ())}
+    plan = {name: getattr(data.plan, name) for name in data.plan.__dataclass_fields__}
+    journal.write(
+        "data", source=data.source, reader=parts.spec.data.name, counts=counts, classes=list(data.schema.classes), plan=plan,
+        fingerprint=data.fingerprint,
+    )  # fmt: skip
+    stages = [
+        {"name": n, "width": w, "stride": s, "form": f, "parameters": sum(p.numel() for p in stage.parameters())}
+        for n, w, s, f, stage in zip(body.names, body.widths, body.strides, body.forms, body.stages, strict=True)
+    ]
+    origin = body.origin
+    journal.write(
+        "backbone", name=origin.name, architecture=origin.architecture, weights=origin.weights, sha256=origin.sha256,
+        licence=origin.licence, trained_on=origin.trained_on, stages=stages, size=body.prepare.size, parents=list(origin.parents),
+    )  # fmt: skip
