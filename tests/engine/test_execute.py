@@ -1,0 +1,135 @@
+"""The engine drives every method; frozen is frozen; a kill after any checkpoint changes nothing."""
+
+import pytest
+import torch
+
+from graft.engine import checkpoint, execute
+from graft.engine.device import Machine
+from graft.engine.journal import Journal, read
+from tests import nets
+
+FAST = {"epochs": 3, "batch": 4}
+METHODS = ("scratch", "extract", "finetune", "gradual", "lp_ft", "l2_sp")
+
+
+def setting(folder, made, rows, joined=None, journal=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    if journal is None:
+        journal = Journal()
+        journal.open(folder)
+    joined = joined if joined is not None else nets.net(made)
+    return execute.Setting("final", folder, joined, made, rows, nets.streams(made), Machine(torch.device("cpu")), journal, 0)
+
+
+def run(folder, method, rows, made, **values):
+    place = setting(folder, made, rows)
+    options = {**FAST, **values}
+    if method == "gradual":
+        options["epochs"] = 3
+    return execute.execute(nets.phases(method, place.net, made, rows, **options), place), place
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return nets.data(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_runs_to_an_outcome_and_learns(method, rows, tmp_path):
+    values = {"epochs": 12, "lr": 3e-3} if method != "extract" else {}
+    outcome, _ = run(tmp_path / "run", method, rows, nets.task(), **values)
+    assert outcome.scores["accuracy"] >= 0.75
+    assert outcome.outputs.shape[1] == 2 and len(outcome.outputs) == len(outcome.targets)
+    assert any(row["event"] == "phase" for row in read(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_stopped_at_each_checkpoint_ends_bit_identical(method, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "SAVE_EVERY", 0.0)
+    whole, place = run(tmp_path / "whole", method, rows, nets.task())
+    expected = {k: v.clone() for k, v in place.net.state_dict().items()}
+    saves = sum(row["event"] in ("saved", "kept") for row in read(tmp_path / "whole"))
+    assert saves >= 1
+    real = checkpoint.save
+    for stop_after in range(saves):
+        done = 0
+
+        def save(*args, limit=stop_after, **kw):
+            nonlocal done
+            if done == limit:
+                raise KeyboardInterrupt  # in the middle of writing: the former checkpoint stands
+            done += 1
+            real(*args, **kw)
+
+        folder = tmp_path / f"killed{stop_after}"
+        monkeypatch.setattr(checkpoint, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, method, rows, nets.task())
+        monkeypatch.setattr(checkpoint, "save", real)
+        torch.manual_seed(12345 + stop_after)  # the random state at the second start must not matter
+        again, place = run(folder, method, rows, nets.task())
+        assert all(torch.equal(expected[k], v) for k, v in place.net.state_dict().items()), f"after {stop_after} checkpoints"
+        assert again.scores == whole.scores
+        assert torch.equal(again.outputs, whole.outputs)
+
+
+def test_frozen_stages_and_their_statistics_do_not_move(rows, tmp_path):
+    made = nets.task()
+    place = setting(tmp_path / "run", made, rows)
+    before = {k: v.clone() for k, v in place.net.state_dict().items()}
+    execute.execute(nets.phases("finetune", place.net, made, rows, freeze="middle", lr=0.01, **FAST), place)
+    after = place.net.state_dict()
+    for name, value in before.items():
+        if name.startswith(("stages.0.", "stages.1.")):
+            assert torch.equal(value, after[name]), name
+    assert not torch.equal(before["stages.2.body.0.weight"], after["stages.2.body.0.weight"])
+    assert not torch.equal(before["stages.2.body.1.running_mean"], after["stages.2.body.1.running_mean"])
+
+
+def test_a_phase_that_moves_what_it_froze_is_a_defect_that_is_noticed(rows, tmp_path):
+    from dataclasses import replace
+
+    made = nets.task()
+    place = setting(tmp_path / "run", made, rows)
+
+    def vandal():
+        inner = nets.phases("finetune", place.net, made, rows, freeze="middle", **FAST)()
+        yield replace(next(inner), after_step=lambda net, extras, step: net.stages[0].body[0].weight.data.add_(1))
+
+    with pytest.raises(AssertionError, match="froze"):
+        execute.execute(vandal, place)
+
+
+def test_fine_tuning_that_harms_is_not_kept(rows, tmp_path):
+    made = nets.task()
+    place = setting(tmp_path / "run", made, rows)
+    outcome = execute.execute(nets.phases("lp_ft", place.net, made, rows, lr=5.0, decay=1.0, clip=0.0, optimizer="sgd", **FAST), place)
+    probe, tuned = outcome.phases
+    assert tuned["select"]["accuracy"] >= probe["select"]["accuracy"] or tuned["epoch"] == 0
+
+
+def test_extras_are_checkpointed_and_learn(rows, tmp_path):
+    from graft.core import Group, Phase, Stream
+    from graft.methods import recipe
+
+    made = nets.task()
+
+    def phases(place):
+        extra = torch.nn.ModuleDict({"scale": torch.nn.Linear(1, 1)})
+        supervised = recipe.supervised(made)
+
+        def objective(net, batches):
+            return supervised(net, batches) + extra["scale"](torch.ones(1, 1)).square().sum()
+
+        groups = (Group("extra", ("extras.scale.weight", "extras.scale.bias"), 0.1), Group("head", ("head.0.weight",), 0.01))
+        names = [n for n, _ in place.net.head.named_parameters()]
+        groups = (groups[0], Group("head", tuple(f"head.{n}" for n in names), 0.01))
+        yield Phase("both", {"train": Stream(rows.train, 4)}, 3, groups, objective, frozen=3, extras=extra)
+        phases.value = float(extra["scale"](torch.ones(1, 1)))
+
+    place = setting(tmp_path / "run", made, rows)
+    execute.execute(lambda: phases(place), place)
+    first = phases.value
+    again = setting(tmp_path / "run", made, rows)
+    execute.execute(lambda: phases(again), again)
+    assert phases.value == first

@@ -1,0 +1,30 @@
+"""Streams of different lengths, and batches out of kept states in the same order as out of images."""
+
+import torch
+
+from graft.core import Phase, Stream
+from graft.engine.device import Machine
+from graft.engine.feed import Feed
+from tests import nets
+
+
+def make(tmp_path, start, streams_by_name):
+    made = nets.task()
+    phase = Phase("p", streams_by_name, 1, frozen=3)
+    return Feed(nets.streams(made), nets.net(made), phase, Machine(torch.device("cpu")), start, 0, lambda n: None)
+
+
+def test_the_longest_stream_makes_the_epoch(tmp_path):
+    rows = nets.data(tmp_path)
+    feed = make(tmp_path, 0, {"train": Stream(rows.train, 4), "other": Stream(rows.val[:3], 2)})
+    steps = list(feed.epoch("e", 1))
+    assert len(steps) == feed.steps == 2 and all(set(step) == {"train", "other"} for step in steps)
+
+
+def test_kept_states_come_in_the_order_of_the_images(tmp_path):
+    rows = nets.data(tmp_path)
+    images = make(tmp_path, 0, {"train": Stream(rows.train, 4)})
+    kept = make(tmp_path, 4, {"train": Stream(rows.train, 4)})
+    for a, b in zip(images.epoch("e", 1), kept.epoch("e", 1), strict=True):
+        assert torch.equal(a["train"].rows, b["train"].rows) and torch.equal(a["train"].targets, b["train"].targets)
+        assert b["train"].start == 4 and b["train"].inputs["x"].shape == (4, 16)

@@ -1,0 +1,114 @@
+"""The loop: schedule against the formula, memory that runs out, losses that are not finite, averages."""
+
+import math
+
+import pytest
+import torch
+
+from graft.core import Batch, Group, Phase, Schedule, Stream
+from graft.engine import train
+from graft.engine.device import Machine
+from graft.errors import TrainingError
+from tests import nets
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
+def test_the_rate_rises_then_falls_as_its_formula_says(kind):
+    steps = 50
+    rates = [train.factor(Schedule(kind, 0.1), i / steps, steps) for i in range(steps)]
+    assert all(0 < r <= 1 for r in rates) and rates[:5] == sorted(rates[:5])
+    for i, rate in enumerate(rates):
+        t = (i / steps - 0.1) / 0.9
+        if t >= 0:
+            expected = {"cosine": 0.5 * (1 + math.cos(math.pi * t)), "linear": 1 - t, "constant": 1.0}[kind]
+            assert rate == pytest.approx(expected)
+    assert train.factor(Schedule(kind, 0.0), 0.0, steps) == 1.0
+
+
+def small_loop(objective, lr=0.1, **values):
+    made = nets.task()
+    net = nets.net(made).eval()
+    names = tuple(f"head.{n}" for n, _ in net.head.named_parameters())
+    rows = values.pop("table", None)
+    phase = Phase("p", {"train": Stream(rows, 8)}, 2, (Group("head", names, lr, 0.1),), objective, frozen=3, **values)
+    train.freeze(net, phase)
+    return train.Loop(net, phase, Machine(torch.device("cpu")), train.Progress(), 2), net, made
+
+
+def batches(n=8, count=2):
+    torch.manual_seed(3)
+    return [{"train": Batch(torch.randn(n, 3, 16, 16), torch.arange(n) % 2, torch.arange(n))} for _ in range(count)]
+
+
+def plain(net, given):
+    return torch.nn.functional.cross_entropy(net(given["train"].inputs), given["train"].targets)
+
+
+def test_memory_that_runs_out_halves_the_micro_batch_and_changes_no_result():
+    loop, net, _ = small_loop(plain)
+    loop.epoch(iter(batches()), lambda name, rows: [], lambda loss, size: None)
+    expected = {k: v.clone() for k, v in net.head.state_dict().items()}
+
+    def hungry(net, given):
+        if len(given["train"].targets) > 2:
+            raise torch.OutOfMemoryError("planted")
+        return plain(net, given)
+
+    loop, net, _ = small_loop(hungry)
+    loss = loop.epoch(iter(batches()), lambda name, rows: [], lambda loss, size: None)
+    assert loop.progress.parts == 4 and loop.progress.step == 2 and math.isfinite(loss)
+    for name, value in net.head.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_memory_too_small_for_one_sample_is_said():
+    def never(net, given):
+        raise torch.OutOfMemoryError("planted")
+
+    loop, _, _ = small_loop(never)
+    with pytest.raises(TrainingError, match="one sample"):
+        loop.epoch(iter(batches()), lambda name, rows: [], lambda loss, size: None)
+
+
+def test_other_errors_are_not_taken_for_memory():
+    def broken(net, given):
+        raise RuntimeError("shapes do not match")
+
+    loop, _, _ = small_loop(broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        loop.epoch(iter(batches()), lambda name, rows: [], lambda loss, size: None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_the_files(value):
+    loop, net, _ = small_loop(lambda net, given: plain(net, given) * value)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(TrainingError, match=r"seen\.png"):
+        loop.epoch(iter(batches()), lambda name, rows: ["seen.png"], lambda loss, size: None)
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+def test_vectors_never_decay():
+    loop, _, _ = small_loop(plain)
+    for group in loop.optimizer.param_groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+def test_the_average_follows_its_formula_and_swaps_back():
+    loop, net, _ = small_loop(plain, ema=0.9)
+    mean = [p.detach().clone() for p in loop.learning]
+    for i, batch in enumerate(batches(count=3), 1):
+        loop.epoch(iter([batch]), lambda name, rows: [], lambda loss, size: None)
+        memory = min(0.9, (1 + i) / (10 + i))
+        mean = [memory * m + (1 - memory) * p.detach() for m, p in zip(mean, loop.learning, strict=True)]
+    live = [p.detach().clone() for p in loop.learning]
+    with loop.averaged():
+        for m, p in zip(mean, loop.learning, strict=True):
+            torch.testing.assert_close(p.detach(), m)
+    assert all(torch.equal(a, b) for a, b in zip(live, loop.learning, strict=True))
+
+
+def test_time_limits_a_phase():
+    loop, _, _ = small_loop(plain, seconds=1e-9)
+    loop.progress.spent = 1.0
+    assert loop.done() == 1.0
