@@ -47,7 +47,9 @@ def data(folder: Path, rows: int = 24) -> Data:
     third = rows // 3
     plan = Plan("a third", "test")
     schema = Schema("image", "class", ("dark", "light"))
-    return Data(table[: rows - 2 * third], schema, "f", str(folder), table[rows - 2 * third : rows - third], table[rows - third :], plan=plan)
+    return Data(
+        table[: rows - 2 * third], schema, "f", str(folder), table[rows - 2 * third : rows - third], table[rows - third :], plan=plan
+    )
 
 
 def net(task, seed: int = 0) -> Net:

@@ -1,6 +1,7 @@
 """The public verbs. Wires the packages together."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from .core import Run
 from .engine import journal as diary
 from .errors import DataError, OptionError, OutputError, Stopped
 from .spec import Spec, key
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 Listener = Callable[[dict], None] | None
 
@@ -115,6 +118,8 @@ def _guarded(work: Callable[[], Run], folder: Path, journal: diary.Journal) -> R
         journal.write("stopped", reason="stopped by the user")
         raise Stopped(f"Stopped; everything up to the last checkpoint is kept. Go on with: graft resume {folder}") from stop
     except OSError as error:
+        if error.errno not in _DISK:
+            raise
         raise diary.full_disk(error, folder) from error
     except Exception as error:
         with contextlib.suppress(OutputError):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .core import Data, Net, Run
 from .data import images
-from .engine import checkpoint, device, explain, forward
+from .engine import checkpoint, device, explain, forward, precision
 from .engine.execute import Outcome, Setting, execute
 from .engine.journal import Journal, decisions, read
 from .evidence import scores as evidence
@@ -67,7 +67,7 @@ def choose_precision(parts: Parts, folder: Path, journal: Journal) -> Parts:
         net = parts.net("trial")
         size = parts.backbone.prepare.size
         pixels = torch.zeros(8, 3, size, size).contiguous(memory_format=torch.channels_last)
-        dtype, why = device.choose_dtype(parts.machine, net, pixels, parts.spec.precision)
+        dtype, why = precision.choose_dtype(parts.machine, net, pixels, parts.spec.precision)
         chosen = str(dtype).removeprefix("torch.")
         journal.decide("precision", chosen, why, "--precision exact|fast")
     return replace(parts, machine=replace(parts.machine, dtype=getattr(torch, chosen)))
@@ -129,7 +129,7 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
         "peak_memory_mb": device.peak_memory_mb(parts.machine), "scored": plan.score_name, "scored_as": plan.score,
         "optimistic": plan.optimistic, "select": plan.select, "folds": plan.folds,
         "n": {"train": len(data.train), "select": len(data.val or ()), "scored": len(scored.table)},
-        "temperature": degrees, "calibration": evidence.calibrated(task, scored.outputs, scored.targets, used),
+        "temperature": degrees, "calibration": None if plan.folds else evidence.calibrated(task, scored.outputs, scored.targets, used),
         "seed": parts.spec.seed, "task": parts.spec.task.name, "target": task.schema.target, "classes": list(task.schema.classes),
     }  # fmt: skip
     write_json(folder / "scores.json", result)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests import nets
 
 from graft.core import Group, Phase, Stream
 from graft.engine import checkpoint
 from graft.errors import OutputError
-from tests import nets
 
 
 def test_round_trip_keeps_bits_and_state(tmp_path):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests import nets
 
 from graft.engine import checkpoint, execute
 from graft.engine.device import Machine
 from graft.engine.journal import Journal, read
-from tests import nets
 
 FAST = {"epochs": 3, "batch": 4}
 METHODS = ("scratch", "extract", "finetune", "gradual", "lp_ft", "l2_sp")

@@ -1,11 +1,11 @@
 """Streams of different lengths, and batches out of kept states in the same order as out of images."""
 
 import torch
+from tests import nets
 
 from graft.core import Phase, Stream
 from graft.engine.device import Machine
 from graft.engine.feed import Feed
-from tests import nets
 
 
 def make(tmp_path, start, streams_by_name):

@@ -1,10 +1,10 @@
 """Passes without learning leave nothing behind and can enter a graph afterwards."""
 
 import torch
+from tests import nets
 
 from graft.engine import forward
 from graft.engine.device import Machine
-from tests import nets
 
 
 def test_states_can_be_learnt_from_and_statistics_do_not_move(tmp_path):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests import nets
 
 from graft.core import Phase, Stream
 from graft.engine import forward, prefix
 from graft.engine.device import Machine
-from tests import nets
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
+from tests import nets
 
 from graft.core import Batch, Group, Phase, Schedule, Stream
 from graft.engine import train
 from graft.engine.device import Machine
 from graft.errors import TrainingError
-from tests import nets
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])

@@ -1,10 +1,10 @@
 """One phase; freeze partitions the net."""
 
 import pytest
-
-from graft.errors import OptionError
 from tests import nets
 from tests.methods.phases import collect
+
+from graft.errors import OptionError
 
 
 def test_head_learns_faster_than_the_body(tmp_path):

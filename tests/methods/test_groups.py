@@ -1,10 +1,10 @@
 """Who learns at what rate, as a table."""
 
 import pytest
+from tests import nets
 
 from graft.errors import OptionError
 from graft.methods import groups
-from tests import nets
 
 
 @pytest.mark.parametrize(

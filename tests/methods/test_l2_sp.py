@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-
-from graft.core import Batch
 from tests import nets
 from tests.methods.phases import collect
+
+from graft.core import Batch
 
 
 def test_the_pull_is_the_papers(tmp_path):

@@ -1,10 +1,10 @@
 """Shared training options: ranges, the number of epochs, and heads that cannot learn."""
 
 import pytest
+from tests import nets
 
 from graft.errors import OptionError
 from graft.methods import recipe
-from tests import nets
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(10, 40), (240, 40), (1000, 10), (100_000, 8)])
@@ -13,7 +13,9 @@ def test_epochs_give_about_300_steps(rows, expected):
     assert recipe.epochs(recipe.Training(epochs=3), rows) == 3
 
 
-@pytest.mark.parametrize("values", [{"lr": -1.0}, {"lr": float("nan")}, {"batch": 0}, {"decay": 1.5}, {"optimizer": "adam"}, {"schedule": "step"}])
+@pytest.mark.parametrize(
+    "values", [{"lr": -1.0}, {"lr": float("nan")}, {"batch": 0}, {"decay": 1.5}, {"optimizer": "adam"}, {"schedule": "step"}]
+)
 def test_values_out_of_range_are_refused_with_a_repair(values):
     with pytest.raises(OptionError, match=next(iter(values))):
         recipe.Training(**values)

@@ -4,11 +4,9 @@ import contextlib
 import os
 import platform
 import resource
-import time
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from ..core import Net
 
@@ -37,51 +35,6 @@ def find(threads: int | None = None) -> Machine:
     if threads:
         torch.set_num_threads(threads)
     return Machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def choose_dtype(machine: Machine, net: nn.Module, images: torch.Tensor, precision: str) -> tuple[torch.dtype, str]:
-    """float32 or bfloat16 for training steps, and the reason.
-
-    "exact" is float32 and "fast" bfloat16. "auto" times two forward and backward passes in each on this machine: bfloat16
-    halves the time of dense convolutions where the processor multiplies it natively, and is slower for depthwise ones.
-    """
-    if precision == "exact":
-        return torch.float32, "asked for"
-    if precision == "fast":
-        return torch.bfloat16, "asked for"
-    if machine.device.type == "cuda":
-        fits = torch.cuda.is_bf16_supported()
-        return (torch.bfloat16, "the GPU multiplies it natively") if fits else (torch.float32, "the GPU has no bfloat16")
-    if not _native_bfloat16():
-        return torch.float32, "this processor has no bfloat16 arithmetic"
-    plain = _pass_seconds(machine, net, images)
-    short = _pass_seconds(Machine(machine.device, torch.bfloat16), net, images)
-    words = f"a trial pass took {plain * 1000:.0f} ms in float32 and {short * 1000:.0f} ms in bfloat16"
-    # Half precision costs some accuracy of the gradients, so it must pay clearly.
-    return (torch.bfloat16 if short < 0.8 * plain else torch.float32), words
-
-
-def _native_bfloat16() -> bool:
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(probe()) or bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-
-
-def _pass_seconds(machine: Machine, net: nn.Module, images: torch.Tensor) -> float:
-    """Median seconds of a forward and backward pass in eval mode; leaves no gradients, statistics or random state behind."""
-    modes, wanted = net.training, [p.requires_grad for p in net.parameters()]
-    net.eval().requires_grad_(True)
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        with machine.autocast():
-            out = net(machine.place(images))
-        out.float().square().mean().backward()
-        times.append(time.perf_counter() - began)
-    for parameter, flag in zip(net.parameters(), wanted, strict=True):
-        parameter.grad = None
-        parameter.requires_grad_(flag)
-    net.train(modes)
-    return min(times[1:])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -29,6 +29,8 @@ class Training:
     clip: largest gradient norm: one odd batch must not undo the pre-training.
     ema: decay of the averaged weights that are scored and kept; 0 turns it off. It pays from about 500 steps on.
     augment: whether training images are augmented, as the section [augment] says.
+    seconds: stop after the epoch in which this much time has passed, with the schedule run by time; None for no limit.
+        A run with a time limit does not resume to the same bits.
     """
 
     epochs: int | None = None

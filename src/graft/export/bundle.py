@@ -1,0 +1,129 @@
+"""Writes the model folder: weights, description and card, whole or not at all, and proves that it predicts the same."""
+
+import copy
+import errno
+import json
+import os
+import platform
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import __version__, backbones
+from ..core import Backbone, Net, Schema, Task
+from ..errors import OutputError, WeightsError
+from .card import text
+from .model import CARD, DESCRIPTION, FORMAT, WEIGHTS, Model, decoded, digest, former, read
+
+TOLERANCE = 1e-6
+
+
+def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: float, samples: Tensor, extra: dict) -> dict:
+    """Write `folder` (RUN/model), read it back and compare predictions; the former content is replaced only when they agree.
+
+    samples: uint8 [n, 3, size, size], up to 8 images of the data, preprocessed. extra: what the card tells, all optional:
+    "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again).
+    Returns {"parity": largest absolute difference of probabilities (of numbers: relative to the larger of 1 and the number),
+    "bytes": size of the folder}. Raises OutputError where the folder cannot be written, WeightsError where the saved model
+    predicts something else by more than 1e-6.
+    """
+    beside = folder.with_name(folder.name + ".new")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        tensors = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in net.state_dict().items()}
+        save_file(tensors, beside / WEIGHTS)
+        described = describe(net, task, backbone, temperature, extra) | {"weights": {"file": WEIGHTS, "sha256": digest(beside / WEIGHTS)}}
+        (beside / DESCRIPTION).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (beside / CARD).write_text(text(described, extra), encoding="utf-8")
+        # safetensors makes a file that only its owner may read; a model is there to be passed on.
+        shutil.copymode(beside / DESCRIPTION, beside / WEIGHTS)
+        for file in beside.iterdir():
+            with open(file, "rb") as held:
+                os.fsync(held.fileno())
+        parity = _parity(net, task, temperature, samples, beside)
+        size = sum(file.stat().st_size for file in beside.iterdir())
+        _exchange(beside, folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise OutputError(_cannot_write(error, folder)) from error
+    except WeightsError:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return {"parity": parity, "bytes": size}
+
+
+def describe(net: Net, task: Task, backbone: Backbone, temperature: float, extra: dict) -> dict:
+    """The content of graft.json: everything but the tensors that is needed to use the model, and where it comes from."""
+    return {
+        "format": FORMAT,
+        "graft": __version__,
+        "backbone": backbones.describe(backbone),
+        "head": {"config": net.head.config},
+        "taps": net.taps,
+        "pool": task.pool,
+        "task": {"name": task.name, "schema": asdict(task.schema), "config": task.config},
+        "temperature": temperature,
+        "classes": task.schema.classes,
+        "scores": extra.get("scores", {}),
+        "versions": _versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("torch", "torchvision", "timm", "safetensors", "numpy", "scikit-learn", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _parity(net: Net, task: Task, temperature: float, samples: Tensor, folder: Path) -> float:
+    """The largest difference between the net in memory and the one on disk, both on the CPU in one memory layout."""
+
+    def same(name: str, schema: Schema, config: dict) -> Task:
+        # Export does not know the catalogue: what is written must stand for the very task in hand.
+        if (name, schema, config) != (task.name, task.schema, json.loads(json.dumps(task.config))):
+            raise WeightsError(f"The task '{task.name}' does not survive being saved; please report this with the command you used.")
+        return task
+
+    saved: Model = read(folder, same)
+    kept = copy.deepcopy(net).to("cpu", memory_format=torch.contiguous_format).eval()
+    before = decoded(kept, task, temperature, samples)
+    after = decoded(saved.net, task, saved.temperature, samples)
+    difference = np.abs(before - after) / np.maximum(1.0, np.abs(before))
+    parity = float(difference.max()) if difference.size else 0.0
+    if not parity <= TOLERANCE:  # also where it is not a number
+        raise WeightsError(
+            f"The saved model predicts something else than the trained one (by {parity:.2g} in a probability), so it was not kept; "
+            "please report this with the command you used."
+        )
+    return parity
+
+
+def _exchange(beside: Path, folder: Path) -> None:
+    """Put `beside` in the place of `folder`. A kill at any moment leaves one whole model, which `read` finds."""
+    old = former(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _cannot_write(error: Exception, folder: Path) -> str:
+    on = f"then go on with: graft resume {folder.parent}"
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        return f"The model could not be written to '{folder}' because the disk is full; make room, {on}"
+    return f"The model could not be written to '{folder}' ({getattr(error, 'strerror', None) or error}); make the folder writable, {on}"

@@ -1,0 +1,146 @@
+"""The model card: what the model is, what it was made from, how good it is, and what it must not be used for."""
+
+import os
+
+
+def text(described: dict, extra: dict) -> str:
+    """Markdown from the content of graft.json and what the run knows (see `bundle.write`): a pure function, no clock, no files."""
+    scores, data, schema = extra.get("scores") or {}, extra.get("data") or {}, described["task"]["schema"]
+    source = os.path.basename(str(data.get("source", "")).rstrip("/\\")) or "the training data"
+    parts = [
+        _front(described),
+        f"# {source}: {_what(schema)}\n",
+        _summary(described, scores, schema),
+        _load(schema),
+        _scores(scores),
+        _data(data, source),
+        _limits(scores, schema, source),
+        _origin(described["backbone"]["origin"]),
+        _made(described, scores, extra),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _front(described: dict) -> str:
+    """The front matter that model hubs read."""
+    kind = "image-regression" if described["task"]["schema"]["target"] == "number" else "image-classification"
+    return f"---\nlibrary_name: graft\ntags: [{kind}, transfer-learning]\n---\n"
+
+
+def _what(schema: dict) -> str:
+    return {"class": "one label for an image", "labels": "any number of labels for an image", "number": "a number for an image"}[
+        schema["target"]
+    ]
+
+
+def _summary(described: dict, scores: dict, schema: dict) -> str:
+    body = described["backbone"]["origin"]["name"]
+    how = f", adapted with the method `{scores['method']}`" if scores.get("method") else ""
+    lines = [f"The body `{body}`{how} by graft {described['graft']}."]
+    if schema["classes"]:
+        shown = ", ".join(f"`{name}`" for name in schema["classes"][:50])
+        more = len(schema["classes"]) - 50
+        lines.append(f"It tells {len(schema['classes'])} classes apart: {shown}{f' and {more} more (see graft.json)' if more > 0 else ''}.")
+    prepare = described["backbone"]["prepare"]
+    lines.append(f"It looks at {prepare['size']} x {prepare['size']} pixels, cut from the centre; it prepares images itself.")
+    return "\n".join(lines) + "\n"
+
+
+def _load(schema: dict) -> str:
+    says = "print(answer.path, answer.label)" if schema["target"] != "class" else "print(answer.path, answer.label, answer.probability)"
+    return (
+        "## How to use it\n\n"
+        "```python\nimport graft\n\n"
+        'model = graft.load("path/to/this/folder")\n'
+        f'for answer in model.predict(["photo.jpg"]):\n    {says}\n```\n\n'
+        "From the command line: `graft predict path/to/this/folder photo.jpg`.\n"
+        "The folder is all that is needed: weights as safetensors, everything else as JSON; nothing in it is executed.\n"
+    )
+
+
+def _scores(scores: dict) -> str:
+    split = scores.get("scored") or ("test" if scores.get("test") else "val")
+    table = scores.get(split)
+    if not table:
+        return "## Scores\n\nThis model was not scored.\n"
+    count = (scores.get("n") or {}).get("scored")
+    on = scores.get("scored_as") or split
+    lines = [f"## Scores\n\nOn {on}{f' ({count} samples)' if count else ''}, with 95 % intervals.\n"]
+    if scores.get("optimistic"):
+        lines.append("**Optimistic:** the rows that were scored also selected the model, so expect less on new images.\n")
+    lines += ["| metric | value | 95 % interval |", "|---|---|---|"]
+    names = [name for name in table if name == scores.get("primary")] + [name for name in table if name != scores.get("primary")]
+    for name in names:
+        value, interval = table[name]["value"], table[name].get("interval")
+        bounds = f"{_number(interval[0])} to {_number(interval[1])}" if interval else ""
+        lines.append(f"| {name}{' (primary)' if name == scores.get('primary') else ''} | {_number(value)} | {bounds} |")
+    if scores.get("calibration"):
+        before, after = scores["calibration"]["before"], scores["calibration"]["after"]
+        lines.append(f"\nCalibration error before and after temperature scaling: {_number(before)}, {_number(after)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _data(data: dict, source: str) -> str:
+    counts = data.get("counts") or {}
+    if not counts:
+        return ""
+    lines = [
+        f"## Data\n\n{source}; fingerprint `{data.get('fingerprint', 'unknown')}`.\n",
+        "| split | samples | by class |",
+        "|---|---|---|",
+    ]
+    for split, by_class in counts.items():
+        if isinstance(by_class, dict):
+            shown = ", ".join(f"{name}: {count}" for name, count in list(by_class.items())[:20])
+            lines.append(f"| {split} | {sum(by_class.values())} | {shown}{', ...' if len(by_class) > 20 else ''} |")
+        elif by_class is not None:
+            lines.append(f"| {split} | {by_class} | |")
+    warnings = [note["text"] for note in data.get("notes") or [] if note.get("level") == "warning"]
+    return "\n".join(lines + [f"\n- {warning}" for warning in warnings]) + "\n"
+
+
+def _limits(scores: dict, schema: dict, source: str) -> str:
+    lines = ["## Intended use and limits\n", f"- For images like those of {source}. On others the scores above say nothing; measure first."]
+    if schema["target"] == "class":
+        lines.append("- It always answers with one of its classes, also for an image that shows none of them.")
+        lines.append("- Probabilities are calibrated on the same kind of images; they do not tell that an image is of another kind.")
+    elif schema["target"] == "labels":
+        lines.append("- A label it was not taught is never given; no label at 0.5 or more means none of those it knows.")
+    else:
+        lines.append("- Numbers outside the range of the training data are extrapolated and should not be trusted.")
+    lines.append("- It has the biases of its data and of the body's data. Not for decisions about people without a review of both.")
+    total = sum(count for count in (scores.get("n") or {}).values() if isinstance(count, int))
+    if 0 < total < 200:
+        lines.append(f"- It was made from {total} samples in all, which is few: the intervals above are wide for that reason.")
+    return "\n".join(lines) + "\n"
+
+
+def _origin(origin: dict) -> str:
+    """The chain of weights, oldest first: each with its hash, licence and data."""
+    lines = ["## Where its weights come from\n", "| step | name | weights | trained on | licence | sha256 |", "|---|---|---|---|---|---|"]
+    for step, one in enumerate([*origin.get("parents", ()), origin], start=1):
+        cells = (one.get("name"), one.get("weights"), one.get("trained_on"), one.get("licence"), one.get("sha256") or "none")
+        lines.append(f"| {step} | " + " | ".join(_cell(cell) for cell in cells) + " |")
+    unknown = any(one.get("licence") in (None, "", "unknown") for one in [*origin.get("parents", ()), origin])
+    lines.append("\nThe model may be passed on only as far as all of these licences, and those of its data, allow.")
+    if unknown:
+        lines.append("The licence of at least one step is unknown: find it out before you pass the model on.")
+    return "\n".join(lines) + "\n"
+
+
+def _made(described: dict, scores: dict, extra: dict) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in described["versions"].items())
+    lines = [f"## How it was made\n\n{described['created']}, with {versions}."]
+    if scores.get("seconds") is not None:
+        lines.append(f"It took {_number(scores['seconds'])} s; {scores.get('trainable_params', 'an unknown number of')} parameters learnt.")
+    if extra.get("command"):
+        lines.append(f"\n```\n{extra['command']}\n```")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | int | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _cell(value: object) -> str:
+    return str("unknown" if value in (None, "") else value).replace("|", "\\|").replace("\n", " ")

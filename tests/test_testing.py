@@ -1,0 +1,92 @@
+"""check_backbone has to refuse what breaks the rest of graft; each body here breaks one promise."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from graft.core import Backbone, Origin, Prepare, Stage
+from graft.testing import check_backbone
+
+
+@dataclass(frozen=True)
+class Options:
+    width: int = 4
+
+
+def load(name, options, seed=0):
+    torch.manual_seed(seed)
+    stages = nn.ModuleList([Stage(nn.Conv2d(3, options.width, 2, 2)), Stage(nn.Sequential(nn.BatchNorm2d(options.width), nn.Dropout(0.3)))])
+    origin = Origin("toy", "toy:net", "random")
+    return Backbone(stages, ("one", "two"), (4, 4), (2, 2), ("map", "map"), Prepare(size=16), origin)
+
+
+def test_a_sound_body_passes():
+    check_backbone(load)
+
+
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.relu_()
+
+
+class BatchMean(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0, keepdim=True)
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x + torch.randn_like(x)
+
+
+class Plain(nn.Module):
+    def forward(self, state):
+        return {"x": state["x"]}
+
+
+def _with(stage):
+    return lambda b: replace(b, stages=nn.ModuleList([b.stages[0], stage]))
+
+
+BROKEN = {
+    "unique": lambda b: replace(b, names=("one", "one")),
+    "width 9": lambda b: replace(b, widths=(9, 4)),
+    "stride 3": lambda b: replace(b, strides=(2, 3)),
+    "form 'tokens'": lambda b: replace(b, forms=("map", "tokens")),
+    "forms are": lambda b: replace(b, forms=("map", "grid")),
+    "pool is": lambda b: replace(b, pool="median"),
+    "in place": _with(Stage(InPlace())),
+    "other images": _with(Stage(BatchMean())),
+    "second time": _with(Stage(Noisy())),
+    "drops": _with(Plain()),
+    "share": lambda b: replace(b, stages=nn.ModuleList([b.stages[0], Stage(nn.Sequential(nn.ReLU(), _Shared(b)))])),
+    "float32": lambda b: replace(b, stages=b.stages.double()),
+}
+
+
+class _Shared(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.weight = body.stages[0].body.weight
+
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.parametrize("promise", BROKEN)
+def test_a_broken_promise_is_named(promise):
+    def broken(name, options, seed=0):
+        return BROKEN[promise](load(name, options, seed))
+
+    with pytest.raises(AssertionError, match=promise):
+        check_backbone(broken, options=Options())
+
+
+def test_loading_has_to_follow_the_seed():
+    def unseeded(name, options, seed=0):
+        return load(name, options, seed=int(torch.randint(10**6, ())))
+
+    with pytest.raises(AssertionError, match="other weights"):
+        check_backbone(unseeded, options=Options())
