@@ -1,0 +1,117 @@
+"""The body of a former run, fine-tuned or not, as the start of a new one: sequential transfer."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Backbone
+from ..errors import OptionError, WeightsError
+from . import from_timm, rebuild, weights
+
+
+@dataclass(frozen=True)
+class Options:
+    """weights: "none" for the same network with random weights (the control "from scratch"); by default the run's.
+    image_size: pixels of the square input; by default the size that the run worked with. Position embeddings are resampled.
+    """
+
+    weights: str | None = None
+    image_size: int | None = None
+
+
+def load(name: str, options: Options, seed: int = 0) -> Backbone:
+    """The body in RUN/model/ (or RUN/) of "run:RUN". seed: for random weights.
+
+    Raises WeightsError (no finished run there, damaged, hash unknown), OptionError (impossible size, other weights).
+    """
+    path = name.removeprefix("run:")
+    if options.weights not in (None, "none", "random"):
+        raise OptionError(f"A run's body brings its own weights, so weights '{options.weights}' cannot be given; leave weights out.")
+    folder = _model_folder(Path(path).expanduser())
+    described = _described(folder)
+    built = rebuild(described)
+    if options.image_size is not None and options.image_size != built.prepare.size:
+        built = _resized(built, options.image_size)
+    if options.weights in ("none", "random"):
+        return _random(built, options.image_size, seed)
+    tensors, sha256 = weights.read(folder / "weights.safetensors")
+    body = {key.removeprefix("stages."): value for key, value in tensors.items() if key.startswith("stages.")}
+    _fill(built.stages, body, folder)
+    old = built.origin
+    parents = (*old.parents, {k: v for k, v in asdict(old).items() if k != "parents"})
+    trained_on = f"{old.trained_on}, then {_data(folder)}"
+    return replace(built, origin=replace(old, weights=f"run:{path}", sha256=sha256, trained_on=trained_on, parents=parents))
+
+
+def _model_folder(run: Path) -> Path:
+    for folder in (run / "model", run):
+        if (folder / "graft.json").is_file():
+            return folder
+    raise WeightsError(f"{run} holds no finished model; give the folder of a run that ended, e.g. run:graft-runs/NAME.")
+
+
+def _described(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "graft.json").read_text(encoding="utf-8"))["backbone"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise WeightsError(f"{folder / 'graft.json'} is damaged; export the run again.") from error
+
+
+def _data(folder: Path) -> str:
+    """The data the run learnt from, by the name of its folder or file."""
+    try:
+        return Path(json.loads((folder.parent / "data.json").read_text(encoding="utf-8"))["source"]).name
+    except (ValueError, KeyError, TypeError, OSError):
+        return "a former run's data"
+
+
+def _resized(built: Backbone, size: int) -> Backbone:
+    if not built.origin.architecture.startswith("timm:"):
+        raise OptionError(f"{built.origin.name} works on images of {built.prepare.size} pixels only; leave image_size out.")
+    model = from_timm.create(built.origin.build["model"], size, 0)
+    return from_timm.assemble(model, built.origin, replace(built.prepare, size=size), size, built.origin.build["cut"])
+
+
+def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
+    origin = replace(built.origin, weights="random", sha256="", trained_on="nothing", licence="Apache-2.0", parents=())
+    if not origin.architecture.startswith("timm:"):
+        return replace(built, origin=origin)
+    size = image_size or origin.build["image_size"]
+    return from_timm.assemble(from_timm.create(origin.build["model"], size, seed), origin, built.prepare, size, origin.build["cut"])
+
+
+def _fill(stages: nn.ModuleList, tensors: dict[str, Tensor], folder: Path) -> None:
+    wanted = stages.state_dict()
+    prefix = _prefix_tokens(wanted)
+    for key, value in wanted.items():
+        if key in tensors and tensors[key].shape != value.shape:
+            tensors[key] = _resampled(key, tensors[key], value, prefix)
+    differ = [k for k in wanted.keys() | tensors.keys() if k not in tensors or k not in wanted or tensors[k].shape != wanted[k].shape]
+    if differ:
+        raise WeightsError(
+            f"{folder / 'weights.safetensors'} differs from its description in {len(differ)} tensors, e.g. '{min(differ)}'; "
+            "export the run again."
+        )
+    stages.load_state_dict(tensors)
+
+
+def _prefix_tokens(wanted: dict[str, Tensor]) -> int:
+    return sum(value.shape[1] for key, value in wanted.items() if key.rsplit(".", 1)[-1] in ("cls_token", "reg_token", "dist_token"))
+
+
+def _resampled(key: str, old: Tensor, new: Tensor, prefix: int) -> Tensor:
+    """A position embedding for another grid (bicubic); any other tensor as it is."""
+    from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+
+    if key.endswith("relative_position_bias_table"):
+        side = round(new.shape[0] ** 0.5)
+        return resize_rel_pos_bias_table(old, (side // 2 + 1, side // 2 + 1), tuple(new.shape))
+    if not key.endswith("pos_embed") or old.ndim != 3 or new.ndim != 3:
+        return old
+    inside = prefix if round((new.shape[1] - prefix) ** 0.5) ** 2 == new.shape[1] - prefix else 0
+    side = round((new.shape[1] - inside) ** 0.5)
+    with torch.no_grad():
+        return resample_abs_pos_embed(old, [side, side], num_prefix_tokens=inside)

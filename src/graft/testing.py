@@ -1,0 +1,140 @@
+"""Contract suites: what graft relies on in a backbone or a task, for its own catalogue and for plug-in authors' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .core import Backbone
+
+
+def check_backbone(load: Callable[..., Backbone], name: str = "", options: object = None, tolerance: float = 1e-4) -> None:
+    """The contract of a body: what the rest of graft relies on. Raises AssertionError with one clear sentence.
+
+    load: `load(name, options, seed=0) -> Backbone`; options: an instance of the Options beside it, by default Options().
+    tolerance: largest difference, relative to the largest value, between passes that may take another numerical route
+    (another batch size); everything else has to be exact to 1e-5. Two images of the body's own size are used.
+    """
+    import sys
+
+    import torch
+
+    options = sys.modules[load.__module__].Options() if options is None else options
+    body = load(name, options, seed=0)
+    size = body.prepare.size
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    _check_description(body)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        body.stages.eval()
+        states = _check_stages(body, images)
+        _check_joints(body, images, states)
+        _check_batch(body, images, states, tolerance)
+        _check_again(body, load(name, options, seed=0), images)
+        _check_rebuild(body, images)
+
+
+def _check_description(body) -> None:
+    import torch
+
+    assert len(body.stages) > 0, "a backbone has at least one stage"
+    assert len(set(body.names)) == len(body.names), f"stage names are not unique: {body.names}"
+    assert all(name and not name[0].isdigit() for name in body.names), f"a stage name is empty or starts with a digit: {body.names}"
+    assert set(body.forms) <= {"map", "tokens", "vector"}, f"forms are 'map', 'tokens' or 'vector', not {body.forms}"
+    assert body.pool in ("avg", "max", "cls", "flatten"), f"pool is 'avg', 'max', 'cls' or 'flatten', not '{body.pool}'"
+    assert body.prefix_tokens >= 0, "prefix_tokens is negative"
+    owners = [id(p) for stage in body.stages for p in stage.parameters()]
+    assert len(set(owners)) == len(owners), "two stages share a parameter, so that freezing one would not freeze it"
+    wrong = [n for n, p in body.stages.named_parameters() if p.dtype != torch.float32]
+    assert not wrong, f"parameters are not float32, first {wrong[:1]}"
+    assert body.origin.licence and body.origin.trained_on, "origin names no licence or no training data; write 'unknown' where it is"
+
+
+def _check_stages(body, images) -> list:
+    """Each stage on a real pass: State in, State out, other keys carried along, nothing changed in place, as described."""
+    import torch
+
+    state, states = {"x": images, "carried": torch.ones(1)}, []
+    for i, stage in enumerate(body.stages):
+        where = f"stage {i} '{body.names[i]}'"
+        given = {key: value.clone() for key, value in state.items()}
+        out = stage(state)
+        assert isinstance(out, dict) and "x" in out, f"{where} does not return a State with 'x'"
+        assert "carried" in out, f"{where} drops what other stages put into the State"
+        assert all(torch.equal(state[key], given[key]) for key in given), f"{where} changes in place what it is given"
+        assert torch.equal(stage(state)["x"], out["x"]), f"{where} gives another result the second time, in eval mode"
+        x, form = out["x"], body.forms[i]
+        assert torch.isfinite(x).all(), f"{where} gives values that are not finite"
+        assert x.ndim == {"map": 4, "tokens": 3, "vector": 2}[form], f"{where} says form '{form}' but gives {list(x.shape)}"
+        width = x.shape[2] if form == "tokens" else x.shape[1]
+        assert width == body.widths[i], f"{where} says width {body.widths[i]} but gives {width}"
+        stride = round(images.shape[-1] / x.shape[2]) if form == "map" else 0
+        assert stride == body.strides[i], f"{where} says stride {body.strides[i]} but gives {stride}"
+        assert form != "tokens" or x.shape[1] > body.prefix_tokens, f"{where} has no tokens after {body.prefix_tokens} prefix tokens"
+        states.append(out)
+        state = out
+    return states
+
+
+def _check_joints(body, images, states: list) -> None:
+    """A prefix computed once and kept, then the suffix, equals the whole: in eval mode, and in train mode with one seed."""
+    import torch
+
+    buffers = [(b, b.clone()) for b in body.stages.buffers()]
+    for train in (False, True):
+        body.stages.train(train)
+        results = []
+        for depth in range(len(body.stages) + 1):
+            for buffer, value in buffers:
+                buffer.copy_(value)
+            torch.manual_seed(0)
+            state = {"x": images}
+            for i, stage in enumerate(body.stages):
+                if i == depth:
+                    state = {key: value.clone().contiguous() for key, value in state.items()}
+                state = stage(state)
+            results.append(state["x"])
+        mode = "train" if train else "eval"
+        for depth, result in enumerate(results):
+            assert _close(result, results[-1], 1e-5), f"cut at depth {depth}, prefix then suffix differ from the whole in {mode} mode"
+    for buffer, value in buffers:
+        buffer.copy_(value)
+    body.stages.eval()
+    assert _close(body.forward(images), states[-1]["x"], 1e-5), "the body gives another result in eval mode after a pass in train mode"
+
+
+def _check_batch(body, images, states: list, tolerance: float) -> None:
+    singles = [body.forward(images[i : i + 1])[0] for i in range(len(images))]
+    for single, together in zip(singles, states[-1]["x"], strict=True):
+        assert _close(single, together, tolerance), "an image's features depend on the other images of its batch, in eval mode"
+
+
+def _check_again(body, again, images) -> None:
+    import torch
+
+    one, two = body.stages.state_dict(), again.stages.state_dict()
+    assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one), "loading twice with one seed gives other weights"
+    again.stages.eval()
+    assert _close(again.forward(images), body.forward(images), 1e-5), "loading twice with one seed gives other features"
+
+
+def _check_rebuild(body, images) -> None:
+    """describe -> JSON -> rebuild -> load_state_dict is the same body (for the architectures that graft itself builds)."""
+    import json
+
+    from .backbones import describe, rebuild
+
+    if body.origin.architecture.partition(":")[0] not in ("timm", "gabor"):
+        return
+    built = rebuild(json.loads(json.dumps(describe(body))))
+    built.stages.load_state_dict(body.stages.state_dict())
+    built.stages.eval()
+    same = (built.names, built.widths, built.strides, built.forms, built.pool, built.prefix_tokens, built.prepare)
+    assert same == (body.names, body.widths, body.strides, body.forms, body.pool, body.prefix_tokens, body.prepare), (
+        "rebuild gives a body with other stages"
+    )
+    assert _close(built.forward(images), body.forward(images), 1e-5), "rebuild and load_state_dict give other features"
+
+
+def _close(a, b, tolerance: float) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
