@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def fit(spec: Spec | str | os.PathLike, *, on_event: Listener = None, **choices)
     if spec.out is not None:
         _check_free(Path(spec.out))
     journal = diary.Journal(on_event)
-    journal.write("start", version=_version(), command=_command())
+    journal.write("start", version=_version(), command=_command(), date=time.strftime("%Y-%m-%d %H:%M"))
     parts = wiring.assemble(spec, journal)
     folder = _claim(parts.spec)
     journal.open(folder)

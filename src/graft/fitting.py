@@ -120,6 +120,7 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
         other = evidence.with_intervals(task, outcome.outputs, outcome.targets, degrees)
     data = parts.data
     learning = [r for r in read(folder) if r["event"] == "phase" and r["run"] == "final"]
+    inner = plan.drawn and all(r["optimizer"] == "solver" for r in learning)
     head = sum(p.numel() for p in outcome.net.head.parameters())
     result = {
         "primary": task.primary, "higher_is_better": task.higher,
@@ -127,8 +128,8 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
         "seconds": round(journal.seconds, 2), "backbone": parts.spec.backbone.name, "method": parts.spec.method.name,
         "trainable_params": max((r["trainable"] or head for r in learning), default=head),
         "peak_memory_mb": device.peak_memory_mb(parts.machine), "scored": plan.score_name, "scored_as": plan.score,
-        "optimistic": plan.optimistic, "select": plan.select, "folds": plan.folds,
-        "n": {"train": len(data.train), "select": len(data.val or ()), "scored": len(scored.table)},
+        "optimistic": plan.optimistic, "select": "inner cross-validation on the learning rows" if inner else plan.select, "folds": plan.folds,
+        "n": {"train": len(data.train), "select": len(data.val or ()), plan.score_name: len(scored.table)},
         "temperature": degrees, "calibration": None if plan.folds else evidence.calibrated(task, scored.outputs, scored.targets, used),
         "seed": parts.spec.seed, "task": parts.spec.task.name, "target": task.schema.target, "classes": list(task.schema.classes),
     }  # fmt: skip
@@ -149,7 +150,7 @@ def picture(parts: Parts, net: Net, folder: Path, journal: Journal) -> None:
     found = match.match(filters)
     match.picture(found, folder / "explain" / "filters.png")
     told = {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
-    write_json(folder / "explain" / "filters.json", told | {"r2": [float(v) for v in found["r2"]]})
+    write_json(folder / "explain" / "filters.json", told | {"r2": [float(v) for v in found["r2"]], "noise_r2": found["noise_r2"]})
 
 
 def command(folder: Path) -> str:

@@ -105,8 +105,7 @@ def _announce(phase: Phase, number: int, setting: Setting) -> None:
          "parameters": sum(known[n].numel() for n in g.parameters if n in known)}
         for g in phase.groups
     ]  # fmt: skip
-    rows = sum(len(s.table) for s in phase.streams.values()) + (len(setting.data.val) if setting.data.val is not None else 0)
-    depth, why = prefix.depth(setting.net, phase, rows)
+    depth, why = prefix.depth(setting.net, phase, _rows(phase, setting), prefix.LIMIT_MB)
     setting.journal.write(
         "phase", run=setting.run, phase=phase.name, number=number, epochs=phase.epochs, frozen=phase.frozen, groups=groups,
         trainable=sum(g["parameters"] for g in groups), total=sum(p.numel() for p in setting.net.parameters()),
@@ -115,8 +114,14 @@ def _announce(phase: Phase, number: int, setting: Setting) -> None:
     )  # fmt: skip
 
 
+def _rows(phase: Phase, setting: Setting) -> int:
+    """How many rows' states the phase would keep: those that learn and, where epochs are scored, those that select."""
+    selecting = 0 if phase.solve is not None or setting.data.val is None else len(setting.data.val)
+    return selecting + sum(len(stream.table) for stream in phase.streams.values())
+
+
 def _feed(phase: Phase, setting: Setting) -> Feed:
-    rows = sum(len(s.table) for s in phase.streams.values()) + (len(setting.data.val) if setting.data.val is not None else 0)
+    rows = _rows(phase, setting)
     depth, _ = prefix.depth(setting.net, phase, rows, float("inf") if phase.solve is not None else prefix.LIMIT_MB)
     began, seen = time.monotonic(), 0
 

@@ -13,9 +13,12 @@ class Options(recipe.Training):
 
     head_lr: None gives the head the body's own rate in the second phase: it is trained already.
     freeze: as for finetune, in the second phase.
+    epochs: None gives about 300 steps within 4 to 20. patience: 4: a head that fits already leaves little to learn, and the
+        best epoch shows early.
     """
 
     head_epochs: int = 100
+    patience: int = 4
     freeze: str | int | None = None
 
 
@@ -29,4 +32,5 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     yield recipe.head_first(net, task, data, opts, opts.head_epochs)
     frozen = groups.depth(net, opts.freeze)
     who = groups.layerwise(net, opts.lr, opts.decay, opts.weight_decay, frozen)
-    yield recipe.phase("all", task, data, opts, who + groups.head(net, opts.head_lr or opts.lr, opts.weight_decay), frozen=frozen)
+    who += groups.head(net, opts.head_lr or opts.lr, opts.weight_decay)
+    yield recipe.phase("all", task, data, opts, who, frozen=frozen, count=recipe.epochs(opts, len(data.train), low=4, high=20))

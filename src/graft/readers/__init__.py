@@ -1,0 +1,1 @@
+"""From files on disk to Data, one format a file; `split` then says which rows learn, select and score."""

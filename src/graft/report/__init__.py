@@ -1,0 +1,1 @@
+"""A run folder as one page. Reads files only; never imports torch."""

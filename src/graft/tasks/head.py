@@ -1,0 +1,92 @@
+"""The head a task uses, from its options: built for gradient descent, or solved on frozen features."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+
+from ..core import Solution
+from ..errors import OptionError, nearest
+from ..heads import trained
+from ..heads.pool import MODES
+
+SOLVED = {
+    "logistic": "logistic:solve", "svm": "svm:solve", "svm_rbf": "svm:solve_rbf", "knn": "neighbours:solve", "lda": "discriminant:solve",
+}  # fmt: skip
+FIXED = ("svm_rbf", "knn")
+"""Solved heads that hold training rows; gradient descent has nothing to improve in them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """head: "auto": linear where it is trained with the body, logistic where the body is frozen, the best of both; "linear"
+        (always by gradient descent), or solved on frozen features: "logistic", "svm", "svm_rbf", "knn", "lda".
+    hidden: widths of hidden layers, none by default since pre-trained features are nearly linear already; needs "auto" or "linear".
+    activation: of the hidden layers: "relu", "leaky_relu", "gelu", "silu" or "tanh".
+    dropout: in [0, 1), after each hidden layer, or on the features; 0, as small data gain more from augmentation.
+    pool: "auto" (what the body was trained with), "avg", "max", "cls" or "flatten".
+    layers: names or numbers of the stages whose pooled features are joined; empty for the last.
+    balance: a solved head weighs classes equally; for rare classes that matter as much as common ones.
+    """
+
+    head: str = "auto"
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    dropout: float = 0.0
+    pool: str = "auto"
+    layers: tuple[str | int, ...] = ()
+    balance: bool = False
+
+
+def fields(options: Options, target: str, outputs: int) -> dict:
+    """The fields of core.Task that follow from the options: head, pool, layers, solve, trainable and config. Raises OptionError."""
+    _check(options, target)
+    kind = options.head
+    if kind == "auto" and not options.hidden:
+        kind = "logistic"
+    return {
+        "head": partial(_build, outputs=outputs, options=options),
+        "pool": options.pool,
+        "layers": tuple(options.layers),
+        "solve": _solver(kind, target, outputs, options.balance) if kind in SOLVED else None,
+        "trainable": kind not in FIXED,
+        "config": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()},
+    }
+
+
+def _build(width: int, outputs: int, options: Options) -> trained.Dense:
+    return trained.build(width, outputs, tuple(options.hidden), options.activation, options.dropout)
+
+
+def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[[np.ndarray, np.ndarray, int], Solution]:
+    # Imported when the fit comes to it: scikit-learn takes a second that `graft list` need not pay.
+    def solve(features: np.ndarray, targets: np.ndarray, seed: int = 0) -> Solution:
+        module, _, function = SOLVED[kind].partition(":")
+        solver = getattr(import_module(f"graft.heads.{module}"), function)
+        return solver(
+            np.ascontiguousarray(features, np.float32), np.asarray(targets), seed, target=target, outputs=outputs, balance=balance
+        )
+
+    return solve
+
+
+def _check(options: Options, target: str) -> None:
+    known = ("auto", "linear", *SOLVED)
+    if options.head not in known:
+        raise OptionError(f"There is no head called '{options.head}'.{nearest(options.head, known)}")
+    if options.hidden and options.head in SOLVED:
+        raise OptionError(f"Head '{options.head}' has no hidden layers; use --set task.head=linear, or leave task.hidden out.")
+    if any(width < 1 for width in options.hidden):
+        raise OptionError(f"A hidden layer needs at least one unit, not {min(options.hidden)}; use, say, --set task.hidden=[256].")
+    if options.activation not in trained.ACTIVATIONS:
+        raise OptionError(f"There is no activation called '{options.activation}'.{nearest(options.activation, tuple(trained.ACTIVATIONS))}")
+    if not 0 <= options.dropout < 1:
+        raise OptionError(f"Dropout is a probability below 1, not {options.dropout:g}; use, say, --set task.dropout=0.2.")
+    if options.pool not in MODES:
+        raise OptionError(f"There is no pooling called '{options.pool}'.{nearest(options.pool, MODES)}")
+    if (options.head, target) in {("svm", "number"), ("lda", "number"), ("lda", "labels")}:
+        fit = "numbers" if target == "number" else "several labels a sample"
+        works = "linear, logistic, knn or svm_rbf" if target == "number" else "linear, logistic, svm, knn or svm_rbf"
+        raise OptionError(f"Head '{options.head}' is not made for {fit}; use --set task.head={works}.")
