@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .core import Backbone
+    import pyarrow as pa
+
+    from .core import Backbone, Task
 
 
 def check_backbone(load: Callable[..., Backbone], name: str = "", options: object = None, tolerance: float = 1e-4) -> None:
@@ -138,3 +140,122 @@ def _check_rebuild(body, images) -> None:
 
 def _close(a, b, tolerance: float) -> bool:
     return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
+
+
+def check_task(task: Task, table: pa.Table) -> None:
+    """The contract of a task: what the engine, the methods and the report rely on. Raises AssertionError with one clear sentence.
+
+    table: at least 8 labelled rows, of every class twice or more; no file of it is opened.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        targets = task.encode(table)
+        k = _check_targets(task, targets, table.num_rows)
+        _check_head(task, k)
+        _check_loss(task, targets, k)
+        _check_decoded(task, targets, k)
+        if task.solve is not None:
+            _check_solution(task, targets, k)
+
+
+def _check_targets(task, targets, rows: int) -> int:
+    import json
+
+    import torch
+
+    assert json.loads(json.dumps(task.config)) == task.config, "task.config is not JSON that reads back as itself"
+    kind = task.schema.target
+    k = 1 if kind == "number" else len(task.schema.classes)
+    shape, dtype = ((rows,), torch.int64) if kind == "class" else ((rows, k), torch.float32)
+    assert tuple(targets.shape) == shape and targets.dtype == dtype, (
+        f"encode gives {dtype} {shape} for '{kind}', not {targets.dtype} {tuple(targets.shape)}"
+    )
+    if kind == "class":
+        assert int(targets.min()) >= 0 and int(targets.max()) < k, f"encode gives class numbers from 0 to {k - 1}"
+    return k
+
+
+def _check_head(task, k: int) -> None:
+    import torch
+
+    for width in (3, 8):
+        head = task.head(width)
+        out = head(torch.randn(5, width))
+        assert tuple(out.shape) == (5, k), f"head({width}) maps [5, {width}] to [5, {k}], not {tuple(out.shape)}"
+        assert any(p.requires_grad for p in head.parameters()), "task.head(width) has parameters that learn"
+
+
+def _check_loss(task, targets, k: int) -> None:
+    import torch
+
+    outputs = torch.randn(len(targets), k, requires_grad=True)
+    variants = {"plain": {}, "smoothing": {"smoothing": 0.1}, "weights": {"weights": torch.linspace(0.5, 1.5, k)}}
+    soft = torch.nn.functional.one_hot(targets, k).float() if task.schema.target == "class" else targets
+    mixed = 0.7 * soft + 0.3 * soft.flip(0)
+    for name, keywords in variants.items():
+        for what, wanted in (("encoded", targets), ("mixed", mixed)):
+            value = task.loss(outputs, wanted, **keywords)
+            assert value.ndim == 0 and torch.isfinite(value), f"the loss with {name} on {what} targets is one finite number"
+            (slope,) = torch.autograd.grad(value, outputs)
+            assert torch.isfinite(slope).all() and slope.abs().sum() > 0, f"the loss with {name} on {what} targets has a useful gradient"
+    same = torch.allclose(task.loss(outputs, targets), task.loss(outputs, soft), rtol=1e-5)
+    assert same, "encoded and equal soft targets give one loss"
+    assert task.loss(_right(task, targets, k), targets) < task.loss(outputs, targets), "right outputs cost less than random ones"
+
+
+def _right(task, targets, k: int):
+    """Outputs that are as right as they can be."""
+    import torch
+
+    if task.schema.target == "class":
+        return 20.0 * torch.nn.functional.one_hot(targets, k).float()
+    return targets.clone() if task.schema.target == "number" else 40.0 * (targets - 0.5)
+
+
+def _check_decoded(task, targets, k: int) -> None:
+    import math
+
+    import torch
+
+    right, random = _right(task, targets, k), torch.randn(len(targets), k)
+    for temperature in (1.0, 2.5):
+        decoded = task.decode(random, temperature)
+        assert tuple(decoded.shape) == (len(targets), k), "decode keeps the shape [n, k]"
+        if task.schema.target != "number":
+            assert float(decoded.min()) >= 0 and float(decoded.max()) <= 1, "decoded probabilities are within 0 and 1"
+        if task.schema.target == "class":
+            assert torch.allclose(decoded.sum(1), torch.ones(len(decoded)), atol=1e-5), "the probabilities of one sample add up to 1"
+    best, other = (task.metrics(task.decode(out).numpy(), targets.numpy()) for out in (right, random))
+    assert task.primary in best, f"metrics has the primary one, '{task.primary}'"
+    assert set(best) == set(other) and all(type(v) is float and math.isfinite(v) for v in other.values()), (
+        "metrics are finite floats, always the same"
+    )
+    sign = 1 if task.higher else -1
+    assert sign * best[task.primary] >= sign * other[task.primary], "right outputs score at least as well as random ones"
+    limit = 1.0 if task.higher else 0.0
+    assert abs(best[task.primary] - limit) < 1e-3 * max(1.0, task.schema.spread), f"right outputs score {limit:g}, not {best[task.primary]:g}"
+
+
+def _check_solution(task, targets, k: int) -> None:
+    import json
+
+    import torch
+
+    from .heads import rebuild
+
+    features = torch.cat([torch.randn(len(targets), 6), targets.reshape(len(targets), -1).float()], 1)
+    solutions = [task.solve(features.numpy(), targets.numpy(), 0) for _ in range(2)]
+    first, second = (solution.head(features) for solution in solutions)
+    assert tuple(first.shape) == (len(targets), k), f"a solved head maps [n, width] to [n, {k}], not {tuple(first.shape)}"
+    assert torch.isfinite(first).all(), "a solved head's outputs are finite"
+    assert torch.equal(first, second), "solving twice with one seed gives one head"
+    held = solutions[0].outputs
+    assert held is None or held.shape == (len(targets), k), f"held-out outputs are [n, {k}], one for each learning row"
+    json.dumps(solutions[0].chosen)
+    again = rebuild(json.loads(json.dumps(solutions[0].head.config)))
+    again.load_state_dict(solutions[0].head.state_dict())
+    assert torch.equal(again.eval()(features), first), "a head rebuilt from its config and tensors gives the same outputs"
+    if task.trainable:
+        assert any(p.requires_grad for p in solutions[0].head.parameters()), "the solved head of a trainable task can be trained on"

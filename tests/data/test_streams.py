@@ -189,3 +189,8 @@ def test_neither_the_end_nor_ctrl_c_waits_for_the_threads(ending):
         _, errors = process.communicate(timeout=60)
         assert time.monotonic() - started < 8
     assert ("KeyboardInterrupt" in errors) == bool(ending)
+
+
+def test_batches_may_be_drawn_in_inference_mode(table):
+    with streams("none") as source, torch.inference_mode():
+        assert sum(len(batch.rows) for batch in source.plain(table)) == len(table)

@@ -25,7 +25,7 @@ class Prepare:
     """How an image becomes the tensor the body expects: float32 [3, size, size], (pixel / 255 - mean) / std.
 
     crop: fraction of the resized image that the centre crop keeps, so the shorter side is first resized to
-    round(size / crop) pixels. interpolation: "bilinear" or "bicubic", with antialiasing.
+    int(size / crop) pixels. interpolation: "bilinear" or "bicubic", with antialiasing.
     """
 
     size: int = 224
@@ -36,7 +36,7 @@ class Prepare:
 
     @property
     def resize(self) -> int:
-        return round(self.size / self.crop)
+        return int(self.size / self.crop)  # rounded down, as timm does
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ class Streams:
     def _jobs(self, table: pa.Table, groups: list[np.ndarray], tag: tuple[str | int, ...] | None) -> Iterator[Job]:
         paths, size, drawn = table.column(self.column).to_pylist(), self.prepare.size, {}
         for rows in groups:
-            inputs = torch.empty((len(rows), 3, size, size), memory_format=torch.channels_last)
+            # The threads write into it, and what is made in a consumer's inference mode could not be written to elsewhere.
+            with torch.inference_mode(False):
+                inputs = torch.empty((len(rows), 3, size, size), memory_format=torch.channels_last)
             for place, row in zip(inputs, rows.tolist(), strict=True):
                 # A row that balancing draws again is augmented in another way each time.
                 drawn[row] = drawn.get(row, -1) + 1

@@ -45,7 +45,9 @@ def check(data: Data, share: float = 0.05, threads: int = 2) -> Data:
         for why in sorted(set(bad.values()))
         if (files := [path for path in sorted(bad) if bad[path] == why])
     )
-    return replace(data, **kept, notes=data.notes + notes, fingerprint=fingerprint(kept[name] for name in ("train", "val", "test") if name in kept))
+    return replace(
+        data, **kept, notes=data.notes + notes, fingerprint=fingerprint(kept[name] for name in ("train", "val", "test") if name in kept)
+    )
 
 
 def defect(path: str) -> str:
@@ -82,7 +84,7 @@ def _refuse(bad: dict[str, str], total: int, share: float) -> None:
     first = ", ".join(f"'{path}' ({why})" for path, why in sorted(bad.items())[:3])
     allow = min(1.0, -(-len(bad) * 1000 // total) / 1000)
     raise DataError(
-        f"{len(bad)} of {total} files cannot be used, more than the {share:.1%} that are allowed: {first}{', ...' if len(bad) > 3 else ''}; "
+        f"{len(bad)} of {total} files cannot be used, more than the {share:.1%} allowed: {first}{', ...' if len(bad) > 3 else ''}; "
         f"replace or remove them, or go on without them with --set data.bad_share={allow:g}."
     )
 
@@ -102,16 +104,18 @@ def _check_left(data: Data, kept: dict[str, pa.Table | None], bad: dict[str, str
     before, after = (_labels(table) for table in (data.train, kept["train"]))
     lost = sorted(before - after)
     if lost:
-        paths = [p for p, label in _rows(data.train) if p in bad and (label == lost[0] or (isinstance(label, list) and lost[0] in label))]
+        paths = [path for path, names in _rows(data.train) if path in bad and lost[0] in names]
         raise DataError(
             f"No usable training image is left of {listed(lost)}, because {listed(paths)} cannot be used "
             f"({Counter(bad[p] for p in paths).most_common(1)[0][0]}): replace these files, or remove the class."
         )
 
 
-def _rows(table: pa.Table) -> list[tuple]:
-    return list(zip(table.column("path").to_pylist(), table.column("label").to_pylist()))
+def _rows(table: pa.Table) -> list[tuple[str, list[str]]]:
+    """(path, its labels, be it one or several) of each row."""
+    pairs = zip(table.column("path").to_pylist(), table.column("label").to_pylist())
+    return [(path, label if isinstance(label, list) else [label]) for path, label in pairs]
 
 
 def _labels(table: pa.Table) -> set[str]:
-    return {name for _, label in _rows(table) for name in (label if isinstance(label, list) else [label])}
+    return {name for _, names in _rows(table) for name in names}

@@ -52,7 +52,9 @@ class _Walk:
                 everything = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             why = "this user may not read it" if isinstance(error, PermissionError) else (error.strerror or type(error).__name__)
-            raise DataError(f"The folder '{printable(folder)}' cannot be listed ({why}): give the right to read it, or move it away.") from None
+            raise DataError(
+                f"The folder '{printable(folder)}' cannot be listed ({why}): give the right to read it, or move it away."
+            ) from None
         folders, images = [], []
         for entry in everything:
             if entry.name.startswith(".") or entry.name.lower() in _HIDDEN:
@@ -182,7 +184,9 @@ def _splits(root: str, folders: list[os.DirEntry]) -> dict[str, str] | None:
     for split, entry in named:
         if split in parts:
             first = os.path.basename(parts[split])
-            raise DataError(f"The folders '{first}' and '{entry.name}' in '{printable(root)}' both mean {split}: merge or rename one of them.")
+            raise DataError(
+                f"The folders '{first}' and '{entry.name}' in '{printable(root)}' both mean {split}: merge or rename one of them."
+            )
         if split:
             parts[split] = entry.path
     return parts

@@ -59,14 +59,6 @@ def check_given(missing: Sequence[int], total: int, where: str, unit: str = "row
         )
 
 
-def rare(train: Iterable[str]) -> list[str]:
-    """The classes that have only one sample, sorted."""
-    counts: dict[str, int] = {}
-    for label in train:
-        counts[label] = counts.get(label, 0) + 1
-    return sorted(label for label, n in counts.items() if n == 1)
-
-
 def listed(names: Sequence[object], most: int = 3) -> str:
     """'a', 'b', 'c' and 4 more: at most `most` of them."""
     shown = ", ".join(repr(name) for name in names[:most])

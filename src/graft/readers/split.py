@@ -18,7 +18,7 @@ _NAMES = {
 }
 FOLDS = 5
 FEW = 300
-"""Below so many samples a single fifth is too small a test (accuracy 0.9 on 60 is known to +-0.08), so all are scored in folds."""
+"""Below so many samples a fifth is too small a test (an accuracy of 0.9 on 60 is known to +-0.08), so all are scored in folds."""
 
 SHARE = 0.2
 
@@ -53,7 +53,8 @@ def assign(data: Data, select_on: str = "auto", folds: int | None = None, seed: 
     as many as the smallest class has samples (or groups).
     A class with one sample (or group) stays in train. Rows of one `group` never part. Draws are stratified by class, by
     a row's rarest label, or by quantiles of a number; they depend on the seed and the paths, not on the order of rows.
-    Where the samples are too few to spare any for selecting, val is train itself and plan.select says so. A number's centre and spread are those of the learning rows.
+    Where the samples are too few to spare any for selecting, val is train itself and plan.select says so. A number's
+    centre and spread are those of the learning rows.
     Raises OptionError, and DataError where nothing can be drawn for scoring.
     """
     _check_options(data, select_on, folds)
@@ -73,7 +74,9 @@ def _check_options(data: Data, select_on: str, folds: int | None) -> None:
         raise OptionError(f"There is no --select-on '{select_on}'.{nearest(select_on, ('auto', 'val'))}")
     split = [name for name in ("val", "test") if getattr(data, name) is not None and len(getattr(data, name))]
     if select_on == "val" and "val" not in split:
-        raise OptionError("--select-on val needs a val split, and these data have none: leave the option out, or add a val folder or split.")
+        raise OptionError(
+            "--select-on val needs a val split, and these data have none: leave the option out, or add a val folder or split."
+        )
     if folds is not None and folds < 0:
         raise OptionError(f"--folds {folds} is below zero: give 2 or more, or 0 for a single draw.")
     if folds is not None and folds > 1 and split:
@@ -125,15 +128,24 @@ def _unsplit(data: Data, folds: int | None, seed: int) -> tuple[_Roles, list[Not
     """Roles where everything is in train: folds where samples are few or they are asked for, else one draw."""
     table, notes = data.train, []
     asked = (FOLDS if len(table) < FEW else 0) if folds is None else folds
-    most = _most_folds(table, data.schema)
-    count = min(asked, most)
+    count = min(asked, min(_units(table, data.schema).values(), default=0))
+    fold = np.zeros(len(table), int)
+    while count >= 2 and _loses(fold := _folds(table, data.schema, count, seed), table, data.schema):
+        count -= 1
     if count < asked and folds is not None:
-        notes.append(Note("warning", f"--folds {asked} was lowered to {count if count > 1 else 'a single draw'}: {_smallest(table, data.schema)}."))
+        notes.append(
+            Note("warning", f"--folds {asked} was lowered to {count if count > 1 else 'a single draw'}: {_smallest(table, data.schema)}.")
+        )
     if count >= 2:
-        fold = _folds(table, data.schema, count, seed)
         why = f"{len(table)} samples without a split are scored in {count} folds, each by a model that has not seen it"
         why += ", as --folds asks" if folds is not None else f", because fewer than {FEW} leave too small a test"
-        plan = Plan("a fifth of the other folds", f"every sample once, in {count} folds", "test", folds=count, reason=f"{why} (--folds 0 draws one test).")
+        plan = Plan(
+            "a fifth of the other folds",
+            f"every sample once, in {count} folds",
+            "test",
+            folds=count,
+            reason=f"{why} (--folds 0 draws one test).",
+        )
         return _Roles(table.append_column("fold", pa.array(fold, pa.int32())), None, None, plan), notes
     rest, test = _part(table, data.schema, seed, salt=1)
     if test is None:
@@ -143,7 +155,7 @@ def _unsplit(data: Data, folds: int | None, seed: int) -> tuple[_Roles, list[Not
         )
     learn, select = _part(rest, data.schema, seed, share=SHARE / (1 - SHARE))
     sizes = f"{len(learn)} learn, {len(select) if select is not None else 'none'} select, {len(test)} are scored once"
-    reason = f"{len(table)} samples without a split were drawn by class and seed: {sizes} (--folds {FOLDS} scores all in folds)."
+    reason = f"{len(table)} samples without a split were drawn at random, in proportion: {sizes} (--folds {FOLDS} scores all in folds)."
     alone = _lonely(table, data.schema)
     if alone:
         notes.append(Note("warning", f"Only one sample or group of {listed(alone)}: it stays in train, so this is never scored."))
@@ -299,8 +311,12 @@ def _units(table: pa.Table, schema: Schema) -> dict[str, int]:
     return counts
 
 
-def _most_folds(table: pa.Table, schema: Schema) -> int:
-    return min(_units(table, schema).values(), default=0)
+def _loses(fold: np.ndarray, table: pa.Table, schema: Schema) -> bool:
+    """Whether a fold holds all there is of a class, as large groups can bring about."""
+    if schema.target != "class":
+        return False
+    strata = _strata(table, schema)
+    return any(len(np.unique(fold[strata == stratum])) < 2 for stratum in np.unique(strata))
 
 
 def _smallest(table: pa.Table, schema: Schema) -> str:
@@ -324,7 +340,9 @@ def _crossing(data: Data) -> list[Note]:
             shared = sorted(set(getattr(data, one).column("group").to_pylist()) & set(getattr(data, other).column("group").to_pylist()))
             if shared:
                 few = "group" if len(shared) == 1 else "groups"
-                notes.append(Note("warning", f"{one} and {other} share {len(shared)} {few} ({listed(shared)}), so scores may be optimistic."))
+                notes.append(
+                    Note("warning", f"{one} and {other} share {len(shared)} {few} ({listed(shared)}), so scores may be optimistic.")
+                )
     return notes
 
 

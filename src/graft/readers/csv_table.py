@@ -1,0 +1,256 @@
+"""A table of image paths and labels: CSV, TSV, JSONL or Parquet."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..core import Data, Note, Schema
+from ..errors import DataError, OptionError, nearest
+from .labels import check_alike, check_classes, fingerprint, listed
+from .sheet import Sheet, load
+from .split import split_name, split_names
+from .target import TARGETS, checked, plain, read_labels
+
+_PATHS = (
+    "path", "file", "filename", "image", "img", "filepath", "file_path", "image_path", "img_path", "file_name", "image_file", "image_name",
+    "img_name", "fname", "paths", "files", "filenames", "filepaths", "images",
+)  # fmt: skip
+_LABELS = (
+    "label", "class", "target", "category", "y", "labels", "class_name", "label_name", "classes", "tags", "tag", "targets", "categories",
+)  # fmt: skip
+_SPLITS = ("split", "set", "subset", "partition", "data_set", "dataset")
+_GROUPS = ("group", "group_id", "groups", "patient", "patient_id", "subject", "subject_id")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a table is read. Every name of a column may be left out where it is a usual one.
+
+    path: the column of image files; None finds path, file, filename, image, ...
+    label: the column of the label, or several columns of 0/1, one a class; () finds label, class, target, category, y, ...
+    split: the column that says train, val or test; None finds split, set, subset, ...; "" for no split.
+    group: the column of what must not part (a patient, a video); None finds group, patient, subject, ...; "" for none.
+    separator: what stands between several labels in one cell ("space" for a space); None finds "|" and ";" where they
+        are obvious. A space or comma is never taken by itself, since names of classes hold them.
+    root: the folder that relative paths start from; None for the table's own, because that is how tables are shipped.
+    target: "class", "labels" (any number of them), "number", or "auto" to see it from the cells.
+    bad_share: largest share of the files that may be unreadable before the run refuses to start; 0.05 because a few
+        broken downloads are normal in real collections, and more mean that something went wrong with all of them.
+    """
+
+    path: str | None = None
+    label: tuple[str, ...] = ()
+    split: str | None = None
+    group: str | None = None
+    separator: str | None = None
+    root: str | None = None
+    target: str = "auto"
+    bad_share: float = 0.05
+
+
+def read(path: str, options: Options) -> Data:
+    """Read a table; columns that are not named are found by their names, and what was decided is said in notes.
+
+    Labels: several 0/1 columns, list-valued cells (JSONL, Parquet) or cells with a separator are "labels". Of the others,
+    texts, booleans and numbers with leading zeros are a "class"; so are whole numbers of at most FEW_CLASSES distinct
+    values, each found twice or more; other numbers are a "number". `target` overrides this.
+    "|" or ";" is obvious as a separator where two cells or more hold it, no cell has an empty part, and more than half of
+    the parts occur in several cells. With target "labels" the first of | ; , and space that occurs is taken.
+    The tables have the columns path (string), label (string, list<string> or double) and, if given, group (string).
+    Raises OptionError for a column or target that is not there, DataError for everything wrong in the table.
+    """
+    if options.target not in TARGETS:
+        raise OptionError(f"There is no target '{options.target}'.{nearest(options.target, TARGETS)}")
+    sheet, notes = load(path), []
+    names = _label_columns(options)
+    column = _find(sheet, options.path, "path", _PATHS)
+    if column is None:
+        raise DataError(
+            f"'{sheet.file}' has no column of image files among {listed(list(sheet.columns), 8) or 'its columns'}: name it with "
+            "--set data.path=COLUMN (the first line must name the columns)."
+        )
+    split = _find_split(sheet, options, notes)
+    group = _find(sheet, options.group, "group", _GROUPS)
+    if group and options.group is None:
+        notes.append(Note("info", f"Samples with the same '{group}' are kept together; --set data.group= treats them as independent."))
+    names = names or (_find_label(sheet, (column, split, group), notes),)
+    for name in names:
+        _known(sheet, name, "label")
+    paths = _paths(sheet, column, options.root)
+    target, labels = read_labels(sheet, names, options.target, options.separator, notes)
+    splits = _read_splits(sheet, split) if split else ["train"] * len(paths)
+    groups = _read_groups(sheet, group) if group else None
+    rows = _unique(sheet, paths, labels, splits, groups, notes)
+    return _data(sheet, rows, target, names, notes)
+
+
+def _label_columns(options: Options) -> tuple[str, ...]:
+    """As a tuple, also where a single name was given from Python."""
+    return (options.label,) if isinstance(options.label, str) else tuple(options.label)
+
+
+def _known(sheet: Sheet, name: str, what: str) -> str:
+    if name not in sheet.columns:
+        raise OptionError(f"There is no column '{name}' for data.{what} in '{sheet.file}'.{nearest(name, list(sheet.columns))}")
+    return name
+
+
+def _matches(sheet: Sheet, usual: Sequence[str]) -> list[str]:
+    """The columns with a usual name, the most usual first. Case, spaces and hyphens do not matter."""
+    known = {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in reversed(sheet.columns)}
+    return [known[name] for name in usual if name in known]
+
+
+def _find(sheet: Sheet, given: str | None, what: str, usual: Sequence[str]) -> str | None:
+    """The column given, or the first with a usual name; None where there is none, or "" was given."""
+    if given is not None:
+        return _known(sheet, given, what) if given else None
+    return next(iter(_matches(sheet, usual)), None)
+
+
+def _find_label(sheet: Sheet, taken: tuple[str | None, ...], notes: list[Note]) -> str:
+    found = [name for name in _matches(sheet, _LABELS) if name not in taken]
+    left = [name for name in sheet.columns if name not in taken]
+    if len(found) > 1:
+        notes.append(
+            Note("warning", f"'{found[0]}' is read as the label, not {listed(found[1:])}; --set data.label=COLUMN chooses another.")
+        )
+    if found:
+        return found[0]
+    if len(left) == 1:
+        notes.append(Note("info", f"'{left[0]}' is read as the label, being the only column left."))
+        return left[0]
+    raise DataError(
+        f"'{sheet.file}' has no column of labels among {listed(left, 8) if left else 'its columns'}: name it with --set data.label=COLUMN, "
+        "or several columns of 0/1 with --set data.label=A,B."
+    )
+
+
+def _find_split(sheet: Sheet, options: Options, notes: list[Note]) -> str | None:
+    """A column found by its name counts only if its cells are names of splits; one that was given must be."""
+    split = _find(sheet, options.split, "split", _SPLITS)
+    if split is None or options.split:
+        return split
+    odd = next((cell for cell in sheet.columns[split] if split_name(str(cell)) is None), None)
+    if odd is None:
+        return split
+    notes.append(Note("info", f"'{split}' is not read as a split, because it holds {str(odd)!r}; --set data.split={split} insists."))
+    return None
+
+
+def _read_splits(sheet: Sheet, column: str) -> list[str]:
+    splits = [split_name(str(cell)) for cell in sheet.columns[column]]
+    odd = [i for i, split in enumerate(splits) if split is None]
+    if odd:
+        raise DataError(
+            f"The split column '{column}' of '{sheet.file}' holds {str(sheet.columns[column][odd[0]])!r} at {sheet.unit} "
+            f"{sheet.numbers[odd[0]]}: write train, val or test ({split_names()})."
+        )
+    return splits
+
+
+def _read_groups(sheet: Sheet, column: str) -> list[str]:
+    groups = [plain(value) for value in sheet.columns[column]]
+    missing = [sheet.numbers[i] for i, group in enumerate(groups) if group is None]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(groups)} rows of '{sheet.file}' have no group in '{column}', the first at {sheet.unit} {missing[0]}: "
+            "fill them in, or ignore the column with --set data.group= (nothing after the sign)."
+        )
+    return [checked(sheet, group, i) for i, group in enumerate(groups)]
+
+
+def _paths(sheet: Sheet, column: str, root: str | None) -> list[str]:
+    """Absolute paths of the image files. `root` may be relative to the table or else to the current folder."""
+    own = os.path.dirname(sheet.file)
+    base = own if root is None else os.path.join(own, os.path.expanduser(root))
+    if root is not None and not os.path.isdir(base):
+        base = os.path.abspath(os.path.expanduser(root))
+        if not os.path.isdir(base):
+            raise DataError(f"The folder root='{root}' does not exist: give the folder that the paths in '{sheet.file}' start from.")
+    found, missing = [], []
+    for i, cell in enumerate(sheet.columns[column]):
+        if cell is not None and not isinstance(cell, str):
+            raise DataError(
+                f"'{column}' of '{sheet.file}' holds {type(cell).__name__} values, not paths: choose another with --set data.path=COLUMN."
+            )
+        name = checked(sheet, (cell or "").strip(), i)
+        file = os.path.abspath(os.path.join(base, name))
+        if not os.path.isfile(file) and "\\" in name:
+            file = os.path.abspath(os.path.join(base, name.replace("\\", "/")))  # Written on Windows.
+        if not name or not os.path.isfile(file):
+            missing.append(name or f"(empty path at {sheet.unit} {sheet.numbers[i]})")
+        found.append(file)
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(found)} image files of '{sheet.file}' are not there, for example {listed(missing)}: add them, "
+            f"or name the folder their paths start from (now '{base}') with --set data.root=FOLDER."
+        )
+    return found
+
+
+def _unique(sheet: Sheet, paths: list[str], labels: list, splits: list[str], groups: list[str] | None, notes: list[Note]) -> list[tuple]:
+    """Rows (path, label, split, group), each path once. Raises DataError where a path stands in two splits or with two labels."""
+    first: dict[str, tuple] = {}
+    again = []
+    for i, row in enumerate(zip(paths, labels, splits, groups or [None] * len(paths))):
+        old = first.setdefault(row[0], row)
+        if old is row:
+            continue
+        kind = "labels" if old[1] != row[1] else "splits" if old[2] != row[2] else "groups" if old[3] != row[3] else ""
+        if kind:
+            place = {"labels": 1, "splits": 2, "groups": 3}[kind]
+            hint = " (several labels of one file belong into one cell, as in a|b)" if kind == "labels" else ""
+            raise DataError(
+                f"'{row[0]}' stands in '{sheet.file}' with two {kind}, {old[place]!r} and {row[place]!r} "
+                f"({sheet.unit} {sheet.numbers[i]}): keep one of these rows{hint}."
+            )
+        again.append(row[0])
+    if again:
+        notes.append(Note("warning", f"Repeated rows left out, one of each kept: {len(again)}.", tuple(sorted(set(again)))))
+    return sorted(first.values(), key=lambda row: row[0])
+
+
+def _data(sheet: Sheet, rows: list[tuple], target: str, names: Sequence[str], notes: list[Note]) -> Data:
+    parts = {split: [row for row in rows if row[2] == split] for split in ("train", "val", "test")}
+    parts = {split: inside for split, inside in parts.items() if inside}
+    if "train" not in parts:
+        raise DataError(f"'{sheet.file}' has rows of {listed(sorted(parts))} but none of train: mark the rows that learn as train.")
+    classes: tuple[str, ...] = ()
+    if target == "number":
+        if len({row[1] for row in parts["train"]}) < 2:
+            raise DataError(
+                f"All training labels in '{sheet.file}' are the same number: give samples of different values, or another label column."
+            )
+    else:
+        found = {
+            split: {name for row in inside for name in (row[1] if target == "labels" else [row[1]])} for split, inside in parts.items()
+        }
+        repair = f"add samples of another class to '{sheet.file}', or choose another column with --set data.label=COLUMN"
+        classes = check_classes(found, repair, least=1 if target == "labels" else 2)
+    if len(names) > 1:
+        check_alike(names)
+        never = sorted(set(names) - set(classes))
+        if never:
+            notes.append(Note("warning", f"Label columns that are never 1 in train are left out: {listed(never)}."))
+    tables = {split: _table(inside, target) for split, inside in parts.items()}
+    return Data(
+        train=tables["train"],
+        val=tables.get("val"),
+        test=tables.get("test"),
+        schema=Schema("image", target, classes),
+        fingerprint=fingerprint(tables.values()),
+        source=sheet.file,
+        notes=tuple(notes),
+    )
+
+
+def _table(rows: list[tuple], target: str) -> pa.Table:
+    kind = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}[target]
+    columns = {"path": pa.array([row[0] for row in rows], pa.string()), "label": pa.array([row[1] for row in rows], kind)}
+    if rows[0][3] is not None:
+        columns["group"] = pa.array([row[3] for row in rows], pa.string())
+    return pa.table(columns)

@@ -1,0 +1,147 @@
+"""Columns of a CSV, TSV, JSONL or Parquet file as Python values, with the line each row came from."""
+
+import codecs
+import csv
+import io
+import json
+import os
+from dataclasses import dataclass
+
+from ..errors import DataError
+from .labels import is_text, printable
+
+_TEXT, _LINES, _PARQUET = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson"), (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """columns: name -> values, all equally long: texts from CSV, JSON values from JSONL, Python values from Parquet.
+    numbers: where each row stands in the file, counted in `unit`s ("line" or "row") from 1. file: absolute path."""
+
+    file: str
+    columns: dict[str, list]
+    numbers: list[int]
+    unit: str
+
+
+def load(path: str) -> Sheet:
+    """Read a table by its extension. Raises DataError for a file that is missing, empty, damaged or not UTF-8."""
+    file = os.path.abspath(os.path.expanduser(path))
+    suffix = os.path.splitext(file)[1].lower()
+    if not is_text(file):
+        raise DataError(f"The path '{printable(file)}' is not valid UTF-8: rename the file.")
+    if os.path.isdir(file):
+        raise DataError(f"'{file}' is a folder, not a table: name the table's file, or read class folders with the image_folder reader.")
+    if not os.path.isfile(file):
+        raise DataError(f"The table '{file}' does not exist: check the path.")
+    if suffix in _PARQUET:
+        sheet = _parquet(file)
+    elif suffix in _LINES:
+        sheet = _json_lines(file)
+    elif suffix in _TEXT:
+        sheet = _delimited(file, suffix)
+    else:
+        raise DataError(f"'{file}' is no table that can be read: save it as {', '.join(_TEXT[:2] + _LINES[:1] + _PARQUET[:1])}.")
+    if not sheet.numbers:
+        raise DataError(f"The table '{file}' has no rows: it needs a header and a row for each image.")
+    return sheet
+
+
+def _decoded(file: str) -> str:
+    """The file as text: UTF-8 with or without a byte order mark, or UTF-16 with one."""
+    try:
+        with open(file, "rb") as opened:
+            raw = opened.read()
+    except OSError as error:
+        raise DataError(f"The table '{file}' cannot be read ({error.strerror}): give this user the right to read it.") from None
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return raw.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{file}' is not UTF-8 (byte {error.start}): save it again with the encoding UTF-8 ('CSV UTF-8').") from None
+
+
+def _delimited(file: str, suffix: str) -> Sheet:
+    text = _decoded(file)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    # The sign that makes the most columns of the header; a comma where none makes any.
+    sign = "\t" if suffix == ".tsv" else max(",;\t", key=lambda one: len(_header(first, one)))
+    # "a, b, c": a writer that puts a space after each comma does it everywhere, and quotes after the space.
+    later = _header(first, sign)[1:]
+    spaced = bool(later) and all(name.startswith(" ") for name in later)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=spaced, strict=True)
+    rows = (row for row in reader if any(cell.strip() for cell in row))
+    columns: dict[str, list] = {}
+    numbers: list[int] = []
+    try:
+        for row in rows:
+            if not columns:
+                columns = {name: [] for name in _names(file, row)}
+                continue
+            _put(file, columns, row, reader.line_num)
+            numbers.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"'{file}' is damaged at line {reader.line_num} ({error}): correct that line.") from None
+    return Sheet(file, columns, numbers, "line")
+
+
+def _names(file: str, header: list[str]) -> list[str]:
+    names = [name.strip() or f"column{i + 1}" for i, name in enumerate(header)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise DataError(f"'{file}' has two columns called '{twice}': rename one of them.")
+    return names
+
+
+def _header(line: str, sign: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=sign), [])
+    except csv.Error:
+        return []
+
+
+def _put(file: str, columns: dict[str, list], row: list[str], line: int) -> None:
+    extra = row[len(columns) :]
+    if len(row) < len(columns) or any(cell.strip() for cell in extra):
+        raise DataError(
+            f"Line {line} of '{file}' has {len(row)} cells, but the header has {len(columns)}: correct it (a cell that holds the separator "
+            "needs double quotes around it)."
+        )
+    for values, cell in zip(columns.values(), row):
+        values.append(cell)
+
+
+def _json_lines(file: str) -> Sheet:
+    rows: list[dict] = []
+    numbers: list[int] = []
+    for number, line in enumerate(_decoded(file).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"Line {number} of '{file}' is not JSON ({error}): write one object a line.") from None
+        if not isinstance(row, dict):
+            raise DataError(f'Line {number} of \'{file}\' is not an object: write {{"path": ..., "label": ...}} on each line.')
+        rows.append(row)
+        numbers.append(number)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    odd = next((name for name in names if not is_text(name)), None)
+    if odd is not None:
+        raise DataError(f"'{file}' has a key that is not valid text, {odd!r}: rename it.")
+    return Sheet(file, {name: [row.get(name) for row in rows] for name in names}, numbers, "line")
+
+
+def _parquet(file: str) -> Sheet:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(file).read()
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"The table '{file}' cannot be read as Parquet ({why}): it is damaged or of another format; write it again."
+        ) from None
+    return Sheet(file, columns, list(range(1, table.num_rows + 1)), "row")

@@ -1,0 +1,62 @@
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from graft.export.model import Prediction
+
+
+@pytest.fixture
+def model(api):
+    """A model that names every image "ant", and cannot read those called bad."""
+    seen = []
+
+    def predict(images, top=5, batch=32):
+        seen.append((images, top, batch))
+        ranks = (("ant", 0.75), ("bee", 0.2), ("fly", 0.05))
+        return [
+            Prediction(path, None, None, error=f"'{path}' is no image.") if "bad" in path else Prediction(path, "ant", 0.75, ranks[:top])
+            for path in images
+        ]
+
+    api.load = lambda path: SimpleNamespace(predict=predict)
+    return seen
+
+
+def test_a_table_by_default(model, invoke):
+    result = invoke("predict", "run", "a.jpg", "long name.jpg")
+    assert result.stdout == "a.jpg          ant  0.750\nlong name.jpg  ant  0.750\n" and result.exit_code == 0
+    assert model == [(["a.jpg", "long name.jpg"], 1, 32)]
+    assert invoke("predict", "run", "a.jpg", "--top", "2", "--batch", "8").stdout == "a.jpg  ant  0.750  bee  0.200\n"
+    assert model[-1] == (["a.jpg"], 2, 8)
+
+
+def test_json(model, invoke):
+    assert invoke("predict", "run", "a.jpg", "--json").json() == [
+        {"path": "a.jpg", "label": "ant", "probability": 0.75, "top": [["ant", 0.75], ["bee", 0.2], ["fly", 0.05]]}
+    ]
+
+
+def test_csv(model, invoke):
+    rows = list(csv.DictReader(invoke("predict", "run", "a,b.jpg", "bad.jpg", "--csv", "--top", "2").stdout.splitlines()))
+    assert rows[0] == {"path": "a,b.jpg", "label": "ant", "probability": "0.75", "label_2": "bee", "probability_2": "0.2", "error": ""}
+    assert rows[1]["path"] == "bad.jpg" and rows[1]["label"] == "" and rows[1]["error"] == "'bad.jpg' is no image."
+
+
+def test_bad_images_are_named_and_the_others_predicted(model, invoke):
+    result = invoke("predict", "run", "a.jpg", "bad.jpg", "c.jpg")
+    assert result.exit_code == 2 and "error: 'bad.jpg' is no image.\n" in result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["a.jpg", "c.jpg"]
+    found = invoke("predict", "run", "bad.jpg", "--json").json()
+    assert found == [{"path": "bad.jpg", "label": None, "probability": None, "top": [], "error": "'bad.jpg' is no image."}]
+
+
+def test_a_list_on_stdin(model, invoke):
+    assert invoke("predict", "run", "-", input="x.jpg\ny.jpg\n").exit_code == 0
+    assert model[-1][0] == ["x.jpg", "y.jpg"]
+
+
+def test_an_empty_folder(model, invoke, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    assert invoke("predict", "run", "empty").exit_code == 2

@@ -1,0 +1,63 @@
+"""Automatic choices are written down with the flag that overrides them; the user's own values win or raise."""
+
+import pytest
+
+from graft import wiring
+from graft.engine.journal import Journal
+from graft.errors import DataError, OptionError
+from graft.spec import Spec
+
+
+def assemble(photos, **values):
+    heard = []
+    parts = wiring.assemble(Spec.make(str(photos), sets=["backbone.image_size=32"], **values), Journal(heard.append))
+    return parts, {row["what"]: row for row in heard if row["event"] == "decision"}
+
+
+def test_every_choice_has_a_reason_and_a_flag(photos):
+    parts, chosen = assemble(photos)
+    assert {"reader", "roles", "task", "method", "backbone", "augment"} <= set(chosen)
+    assert all(row["reason"] and row["flag"].startswith("--") for row in chosen.values())
+    assert chosen["backbone"]["value"] == "graft-mini" == parts.spec.backbone.name
+
+
+def test_what_the_user_says_is_not_decided(photos):
+    parts, chosen = assemble(photos, method="finetune", backbone="gabor", augment="strong", task="classification", reader="image_folder")
+    assert set(chosen) == {"roles"} and parts.spec.method.name == "finetune" and parts.spec.augment.name == "strong"
+
+
+def test_scratch_has_random_weights_that_the_seed_gives(photos):
+    parts, _ = assemble(photos, method="scratch")
+    again, _ = assemble(photos, method="scratch")
+    other, _ = assemble(photos, method="scratch", seed=1)
+    first, second, third = (next(p.net("final").parameters()) for p in (parts, again, other))
+    assert parts.backbone.origin.weights == "random" and (first == second).all() and not (first == third).all()
+
+
+def test_a_net_is_fresh_each_time(photos):
+    parts, _ = assemble(photos, method="finetune")
+    one, two = parts.net("final"), parts.net("final")
+    next(one.parameters()).data.add_(1)
+    assert not (next(one.parameters()) == next(two.parameters())).all()
+    assert (one.head.state_dict()[next(iter(one.head.state_dict()))] == two.head.state_dict()[next(iter(two.head.state_dict()))]).all()
+
+
+@pytest.mark.parametrize(("layers", "found"), [((), (2,)), (("a",), (0,)), ((-1, "a"), (0, 2)), ((1, "1"), (0,))])
+def test_layers_by_name_or_number(layers, found):
+    assert wiring.taps(layers, ("a", "b", "c")) == found
+
+
+@pytest.mark.parametrize("layers", [("d",), (0,), (4,), (-4,)])
+def test_unknown_layers_are_refused(layers):
+    with pytest.raises(OptionError, match="layer"):
+        wiring.taps(layers, ("a", "b", "c"))
+
+
+def test_contradictions_are_refused(photos, tmp_path):
+    with pytest.raises(OptionError, match="scratch"):
+        assemble(photos, method="scratch", backbone="gabor")
+    with pytest.raises(OptionError, match="no body"):
+        assemble(photos, weights="w.safetensors")
+    (tmp_path / "x.docx").write_text("x")
+    with pytest.raises(DataError, match="no known kind"):
+        assemble(tmp_path / "x.docx")
