@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
-from graft.core import Backbone, Origin, Prepare, Stage
-from graft.testing import check_backbone
+from graft.core import Backbone, Origin, Prepare, Schema, Stage
+from graft.tasks import classification
+from graft.testing import check_backbone, check_task
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,28 @@ def test_loading_has_to_follow_the_seed():
 
     with pytest.raises(AssertionError, match="other weights"):
         check_backbone(unseeded, options=Options())
+
+
+TASK = classification.task(Schema("image", "class", ("a", "b")), classification.Options())
+BROKEN_TASKS = {
+    "encode gives": {"encode": lambda table: TASK.encode(table).float()},
+    r"maps \[5, 3\]": {"head": lambda width: nn.Linear(width, 3)},
+    "one finite number": {"loss": lambda *a, **k: TASK.loss(*a, **k) * float("nan")},
+    "cut off": {"loss": lambda *a, **k: TASK.loss(*a, **k).detach()},
+    "other outputs": {"loss": lambda o, *a, **k: 0 * o.sum() + 1},
+    "equal soft targets": {"loss": lambda o, t, *a, **k: TASK.loss(o, t, *a, **k) * (2 if t.ndim == 2 else 1)},
+    "within 0 and 1": {"decode": lambda o, t=1.0: o / t},
+    "add up to 1": {"decode": lambda o, t=1.0: (o / t).sigmoid()},
+    "has the primary": {"primary": "profit"},
+    "right outputs score": {"primary": "log_loss"},
+    "JSON": {"config": {"hidden": (3,)}},
+    "one head": {"solve": lambda x, y, seed: replace(TASK.solve(x, y, seed), head=nn.Linear(x.shape[1], 2))},
+}
+
+
+@pytest.mark.parametrize("promise", BROKEN_TASKS)
+def test_a_tasks_broken_promise_is_named(promise):
+    table = pa.table({"path": [str(i) for i in range(12)], "label": ["a", "b"] * 6})
+    check_task(TASK, table)
+    with pytest.raises(AssertionError, match=promise):
+        check_task(replace(TASK, **BROKEN_TASKS[promise]), table)

@@ -37,7 +37,7 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": str(parts.machine.dtype)})
     pq.write_table(roles(parts.data), folder / "splits.parquet")
     folded = [fold(parts, folder, journal, k) for k in range(parts.data.plan.folds)]
-    data = split.final_data(parts.data) if folded else parts.data
+    data = split.final_data(parts.data, parts.spec.seed) if folded else parts.data
     outcome, net = train(parts, folder, journal, "final", data)
     degrees, how = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
     journal.write("temperature", value=degrees, how=how)
@@ -81,7 +81,7 @@ def train(parts: Parts, folder: Path, journal: Journal, run: str, data: Data) ->
 
 def fold(parts: Parts, folder: Path, journal: Journal, k: int) -> Scored:
     """Train without the rows of fold k and predict them; a fold that was finished before a kill is read back."""
-    data, path = split.fold_data(parts.data, k), folder / "checkpoints" / f"fold{k + 1}.safetensors"
+    data, path = split.fold_data(parts.data, k, parts.spec.seed), folder / "checkpoints" / f"fold{k + 1}.safetensors"
     kept = checkpoint.load(path)
     if kept is not None:
         return Scored(data.test, kept[0]["outputs"], kept[0]["targets"])

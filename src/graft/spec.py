@@ -145,7 +145,7 @@ class Spec:
             values = {one.name: getattr(chosen, one.name) for one in fields(chosen) if (section, one.name) != ("augment", "preset")}
             values = {name: value for name, value in values.items() if value is not None or name in part.values}
             kept = {"path": part.values["path"]} if section == "data" and "path" in part.values else {}
-            parts[section] = Part(part.name, {**kept, **values})
+            parts[section] = Part(part.name, {**kept, **values, **kept})
         return replace(self, **parts)
 
 

@@ -198,8 +198,9 @@ def _check_loss(task, targets, k: int) -> None:
         for what, wanted in (("encoded", targets), ("mixed", mixed)):
             value = task.loss(outputs, wanted, **keywords)
             assert value.ndim == 0 and torch.isfinite(value), f"the loss with {name} on {what} targets is one finite number"
-            (slope,) = torch.autograd.grad(value, outputs)
-            assert torch.isfinite(slope).all() and slope.abs().sum() > 0, f"the loss with {name} on {what} targets has a useful gradient"
+            assert value.requires_grad, f"the loss with {name} on {what} targets is cut off from the outputs: it cannot be learnt from"
+            moved = task.loss(outputs.detach() + torch.linspace(0.1, 0.3, k), wanted, **keywords)
+            assert moved != value, f"the loss with {name} on {what} targets is the same for other outputs"
     same = torch.allclose(task.loss(outputs, targets), task.loss(outputs, soft), rtol=1e-5)
     assert same, "encoded and equal soft targets give one loss"
     assert task.loss(_right(task, targets, k), targets) < task.loss(outputs, targets), "right outputs cost less than random ones"
@@ -235,7 +236,9 @@ def _check_decoded(task, targets, k: int) -> None:
     sign = 1 if task.higher else -1
     assert sign * best[task.primary] >= sign * other[task.primary], "right outputs score at least as well as random ones"
     limit = 1.0 if task.higher else 0.0
-    assert abs(best[task.primary] - limit) < 1e-3 * max(1.0, task.schema.spread), f"right outputs score {limit:g}, not {best[task.primary]:g}"
+    assert abs(best[task.primary] - limit) < 1e-3 * max(1.0, task.schema.spread), (
+        f"right outputs score {limit:g}, not {best[task.primary]:g}"
+    )
 
 
 def _check_solution(task, targets, k: int) -> None:

@@ -43,7 +43,7 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     verb("report", Path("runs/photos-1/report.html"))
     verb("runs", [])
     verb("show", {})
-    verb("demo", {"transfer": run, "scratch": run, "gain": 0.25})
+    verb("demo", {"transfer": run, "scratch": run, "difference": {"value": 0.25, "interval": [0.2, 0.3]}, "rows": 1697})
     verb("load", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "graft.api", module)
     monkeypatch.setattr(graft, "api", module, raising=False)

@@ -35,7 +35,8 @@ def test_data_and_body():
 
 PHASE = {
     "event": "phase", "run": "final", "phase": "all", "number": 1, "epochs": 3, "frozen": 2, "trainable": 1_230_562, "total": 2_226_434,
-    "groups": [{"name": "stage3", "lr": 5e-5, "weight_decay": 0.02, "parameters": 14_000}, {"name": "head", "lr": 1e-3, "parameters": 2562}],
+    "groups": [{"name": "stage3", "lr": 5e-5, "weight_decay": 0.02, "parameters": 14_000},
+               {"name": "head", "lr": 1e-3, "parameters": 2562}],
     "batch": 32, "optimizer": "adamw", "constant_prefix": 2, "stages": 9, "why": "augmented",
 }  # fmt: skip
 
@@ -47,6 +48,7 @@ def test_a_phase_tells_what_learns_at_what_rate():
     assert re.fullmatch(r"\|  head +learns at 0.001 +decay 0 +2,562 parameters", lines[2])
     assert lines[3] == "|  1.23 M of 2.23 M parameters learn; frozen: the first 2 stages of 9; computed once: 2 of 10 steps"
     assert "frozen: all 9 stages" in _text({**PHASE, "frozen": 9}) and "frozen: nothing" in _text({**PHASE, "frozen": 0})
+    assert _text({**PHASE, "run": "fold2"}) == "phase 2|fold2 all: 3 epochs, batch 32, adamw"
     assert _text({**PHASE, "optimizer": "solver", "groups": []}).startswith("phase 2|all: solved in one go")
 
 
@@ -76,8 +78,11 @@ def test_a_step_is_one_line():
 def test_other_events():
     assert _text({"event": "scored", "split": "val", "metrics": {"accuracy": {"value": 0.9}}}) == "scored|val: accuracy 0.900"
     assert (
-        _text({"event": "exported", "path": "r/model", "parity": 2e-7}) == "model|r/model, reloaded and compared: largest difference 2e-07"
+        _text({"event": "exported", "path": "r/model", "parity": 2e-7})
+        == "model|saved in r/model, reloaded and compared: largest difference 2e-07"
     )
+    assert _text({"event": "opened", "split": "val", "rows": 153}) == "scoring|val: 153 samples, opened for the only time"
+    assert _text({"event": "temperature", "value": 1.5, "how": "found on val"}) == "calibrate|temperature 1.500, found on val"
     assert _text({"event": "done", "seconds": 72}) == "done|in 1 min 12 s"
     assert _text({"event": "solved", "phase": "head", "chosen": {"C": 0.1}}) == "solved|head: C 0.100"
     assert _text({"event": "resumed", "version": "1"}) == "resumed|version 1"

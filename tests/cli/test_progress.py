@@ -14,8 +14,8 @@ def _events(epochs: int) -> list[dict]:
     events = [{"event": "start", "version": "1", "folder": "runs/a"}]
     events += [{"event": "phase", "run": "final", "phase": "all", "number": 0, "epochs": epochs, "groups": [], "optimizer": "adamw"}]
     for epoch in range(1, epochs + 1):
-        events += [{"event": "step", "run": "final", "phase": "all", "epoch": epoch, "step": epoch, "steps": epochs, "loss": 0.5, "rate": 30.0,
-                    "remaining_s": 5.0}]  # fmt: skip
+        events += [{"event": "step", "run": "final", "phase": "all", "epoch": epoch, "step": epoch, "steps": epochs, "loss": 0.5,
+                    "rate": 30.0, "remaining_s": 5.0}]  # fmt: skip
         events += [
             {
                 "event": "epoch",

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from graft.cli.summary import places, score_lines, summary
 
 SCORES = {
@@ -31,5 +33,6 @@ def test_scores_with_little_in_them():
 
 def test_places_name_the_next_commands():
     lines = places("runs/a").splitlines()
+    assert places(Path.cwd() / "runs" / "a").splitlines() == lines
     assert lines[0].split() == ["model", "runs/a/model"] and lines[1].split() == ["report", "runs/a/report.html"]
     assert lines[2].split() == ["next", "graft", "predict", "runs/a/model", "PHOTOS..."]

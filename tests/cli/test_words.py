@@ -2,7 +2,7 @@ from graft.cli.words import amount, clock, count, label_text, number, some, tabl
 
 
 def test_numbers():
-    assert [number(x) for x in (0.5, 0, 12345.6, 1e-5, None, 3, "a")] == ["0.500", "0.000", "1.23e+04", "1e-05", "-", "3.000", "a"]
+    assert [number(x) for x in (0.5, 0.0, 12345.6, 1e-5, None, 3, "a")] == ["0.500", "0.000", "1.23e+04", "1e-05", "-", "3", "a"]
     assert number(0.5, [0.4, 0.6]) == "0.500 [0.400, 0.600]" and number(0.5, [None, None]) == "0.500"
     assert [count(x) for x in (0, 4098, 25_600, 2_236_682, 3_000_000_000)] == ["0", "4,098", "25.6 k", "2.24 M", "3 G"]
     assert [clock(x) for x in (0.44, 9.96, 59.4, 185, 3720)] == ["0.4 s", "10 s", "59 s", "3 min 05 s", "1 h 02 min"]
@@ -22,5 +22,5 @@ def test_table_aligns_text_left_and_numbers_right():
 
 def test_tree():
     assert tree({"a": 1, "b": {"c": [1, 2], "d": None}, "e": [], "f": "x\ny", "g": [{"h": 1, "i": 0.5}]}) == [
-        "a: 1", "b:", "  c: 1, 2", "  d: -", "e: -", "f:", "  x", "  y", "g:", "  h 1, i 0.500",
+        "a: 1", "b:", "  c: 1, 2", "  d: -", "e: -", "f:", "  x", "  y", "g: h 1, i 0.500",
     ]  # fmt: skip

@@ -28,15 +28,19 @@ def demo(
     rest = {name: value for name, value in result.items() if name not in NAMES}
     data = {name: {**run.scores, "run": run.folder, "report": run.report} for name, run in runs.items()}
     rows = [_row(NAMES[name], run) for name, run in runs.items()]
-    lines = [table(rows), "", *(f"{name}: {number(value)}" for name, value in rest.items() if isinstance(value, str | int | float))]
-    lines.append(f"report: {runs['transfer'].report}")
-    lines.append("next: graft fit PHOTOS/")
-    return Answer({**data, **rest}, "\n".join(lines))
+    facts = [(name, _value(value)) for name, value in rest.items()]
+    places = [("report", str(runs["transfer"].report)), ("", str(runs["scratch"].report)), ("next", "graft fit PHOTOS/")]
+    return Answer({**data, **rest}, "\n".join([table(rows), "", table([*facts, *places])]))
+
+
+def _value(value: object) -> str:
+    return number(value["value"], value.get("interval")) if isinstance(value, dict) and "value" in value else number(value)
 
 
 def _free() -> Path:
     """runs/demo, or runs/demo-2, ... where that is taken."""
-    return next(path for path in (Path(f"runs/demo{end}") for end in ("", *(f"-{n}" for n in count(2)))) if not path.exists())
+    paths = (Path("runs/demo" if n == 1 else f"runs/demo-{n}") for n in count(1))
+    return next(path for path in paths if not path.exists())
 
 
 def _row(name: str, run) -> tuple[str, ...]:

@@ -112,6 +112,8 @@ def _phase(event: Mapping, _) -> list[Line]:
         else f"{amount(event.get('epochs') or 0, 'epoch')}, batch {event.get('batch')}, {event.get('optimizer')}"
     )
     lines = [Line(f"phase {(event.get('number') or 0) + 1}", f"{where(event)}: {how}")]
+    if event.get("run", "final") not in ("final", "fold1"):
+        return lines  # the other folds do as the first
     groups = event.get("groups") or ()
     rows = [
         (
@@ -171,10 +173,18 @@ def _scored(event: Mapping, _) -> list[Line]:
     return [Line("scored", f"{event.get('split')}: {_select(metrics)}", "good")]
 
 
+def _temperature(event: Mapping, _) -> list[Line]:
+    return [Line("calibrate", f"temperature {number(event.get('value'))}" + (f", {event['how']}" if event.get("how") else ""), "faint")]
+
+
+def _opened(event: Mapping, _) -> list[Line]:
+    return [Line("scoring", f"{event.get('split')}: {amount(event.get('rows') or 0, 'sample')}, opened for the only time")]
+
+
 def _exported(event: Mapping, _) -> list[Line]:
     parity = event.get("parity")
     told = f", reloaded and compared: largest difference {parity:.2g}" if isinstance(parity, int | float) else ""
-    return [Line("model", f"{event.get('path')}{told}")]
+    return [Line("model", f"saved in {event.get('path')}{told}")]
 
 
 def _done(event: Mapping, _) -> list[Line]:
@@ -187,5 +197,6 @@ def _ended(event: Mapping, _) -> list[Line]:
 
 _HANDLERS: dict[str, Callable[[Mapping, Mapping], list[Line]]] = {
     "start": _start, "decision": _decision, "note": _note, "data": _data, "backbone": _backbone, "phase": _phase, "epoch": _epoch,
-    "solved": _solved, "kept": _kept, "resumed": _resumed, "scored": _scored, "exported": _exported, "done": _done, "stopped": _ended,
+    "solved": _solved, "kept": _kept, "resumed": _resumed,
+    "temperature": _temperature, "opened": _opened, "scored": _scored, "exported": _exported, "done": _done, "stopped": _ended,
 }  # fmt: skip

@@ -99,9 +99,9 @@ class Live(Silent):
 
         super().__init__()
         self._console = Console(file=stream, highlight=False)
-        words = ("[bold]{task.description}", None, "{task.fields[pace]}", "{task.fields[left]}", "[dim]{task.fields[score]}")
-        columns = [BarColumn(bar_width=24) if text is None else TextColumn(text) for text in words]
-        self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
+        words = {"description": "bold", "fields[pace]": "none", "fields[left]": "none", "fields[score]": "dim"}
+        columns = [TextColumn(f"{{task.{name}}}", style, markup=False) for name, style in words.items()]
+        self._bar = Progress(columns[0], BarColumn(bar_width=24), *columns[1:], console=self._console, transient=True, auto_refresh=False)
         self._task, self._score = None, ""
         self._bar.start()
 

@@ -42,6 +42,8 @@ def _chosen(scores: dict) -> str:
 def places(folder: Path | str) -> str:
     """Where the model and the report are, and the next commands."""
     folder = Path(folder)
+    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     return table([
         ("model", str(folder / "model")), ("report", str(folder / "report.html")),
         ("next", f"graft predict {folder / 'model'} PHOTOS..."), ("", f"graft show {folder}"),

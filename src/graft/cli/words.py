@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 
 def number(value: object, interval: Sequence[float] | None = None) -> str:
-    """Three decimals, or three digits where that says more; with "[low, high]" where an interval is known."""
+    """Three decimals, or three digits where that says more, and counts whole; with "[low, high]" where an interval is known."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return "-" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
     text = f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
     return f"{text} [{number(interval[0])}, {number(interval[1])}]" if interval and None not in interval else text
 
@@ -43,7 +45,9 @@ def some(names: Sequence[str], total: int | None = None, most: int = 3) -> str:
 
 def label_text(label: object) -> str:
     """A class, several classes, or a number."""
-    return ", ".join(map(str, label)) if isinstance(label, list | tuple) else number(label) if isinstance(label, float) else str(label)
+    if isinstance(label, list | tuple):
+        return ", ".join(map(str, label)) or "-"
+    return number(label) if isinstance(label, float) else str(label)
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str] = ()) -> str:

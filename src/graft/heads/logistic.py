@@ -4,7 +4,7 @@ import numpy as np
 
 from ..core import Solution
 from . import folds
-from .convex import Basis, linear, minimise, out_of_fold, sigmoid_loss, softmax_loss, split, tempered, widen
+from .convex import Basis, linear, minimise, out_of_fold, sigmoid_loss, softmax_loss, split, widen
 
 GRID = tuple(10.0**e for e in range(-5, 3))
 """C of `C x summed loss + |W|^2 / 2` on standardised features, as in scikit-learn (whose two-class form needs twice the C)."""
@@ -17,7 +17,6 @@ def solve(
 ) -> Solution:
     """A linear head on raw features [n, width], its strength the one with the best held-out log-loss in stratified 5-fold
     cross-validation (fewer folds where a class has fewer rows; C = 0.01 and no held-out outputs where a class has one).
-    Losses are compared, and the head is left, at the temperature that suits the held-out logits best.
 
     target "class" (targets int [n]): multinomial; "labels" ([n, k] of 0 and 1): one binary regression a label, one C for
     all; "number" ([n, 1]): ridge. Biases are free. Standardisation is learnt inside each fold and is part of the head's
@@ -33,18 +32,15 @@ def solve(
     def weigh(rows: np.ndarray) -> np.ndarray:
         return folds.balance(rows, exclusive) if balance else np.ones((len(rows), 1))
 
-    held, c, temperature, chosen = None, DEFAULT, 1.0, {"C": DEFAULT, "folds": 0}
+    held, c, chosen = None, DEFAULT, {"C": DEFAULT, "folds": 0}
     if fold is not None:
         candidates = out_of_fold(features, hot, fold, GRID, link, weigh, exclusive)
-        trials = [tempered(out, hot, exclusive) for out in candidates]
-        best = int(np.argmin([loss for _, loss in trials]))
-        c, (temperature, loss) = GRID[best], trials[best]
-        held = widen(candidates[best] / temperature, columns, outputs)
-        criterion = "held-out log-loss, calibrated"
-        chosen = {"C": c, "temperature": temperature, "folds": int(fold.max()) + 1, "score": loss, "criterion": criterion}
+        losses = [link(out, hot, weigh(hot))[0] for out in candidates]
+        best = int(np.argmin(losses))
+        c, held = GRID[best], widen(candidates[best], columns, outputs)
+        chosen = {"C": c, "folds": int(fold.max()) + 1, "score": losses[best], "criterion": "held-out log-loss"}
     basis = Basis(features)
-    weight, bias = basis.raw(*split(minimise(basis, hot, weigh(hot), c, link)))
-    return Solution(linear(weight / temperature, bias / temperature, columns, outputs), held, chosen)
+    return Solution(linear(*basis.raw(*split(minimise(basis, hot, weigh(hot), c, link))), columns, outputs), held, chosen)
 
 
 def _ridge(features: np.ndarray, targets: np.ndarray, fold: np.ndarray | None) -> Solution:

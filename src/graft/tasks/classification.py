@@ -25,9 +25,9 @@ def task(schema: Schema, options: Options) -> Task:
 
     def encode(table: pa.Table) -> Tensor:
         labels = table.column(schema.label).to_pylist()
-        strange = next((label for label in labels if label not in numbers), "")
-        if strange != "":
-            raise DataError(_strange(table, schema, labels.index(strange), strange))
+        strange = next((row for row, label in enumerate(labels) if label not in numbers), None)
+        if strange is not None:
+            raise DataError(_strange(table, schema, strange, labels[strange]))
         return torch.tensor([numbers[label] for label in labels], dtype=torch.int64)
 
     return Task(

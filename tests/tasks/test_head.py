@@ -1,0 +1,62 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graft import catalog
+from graft.errors import OptionError
+from graft.tasks import head
+from graft.tasks.head import Options
+
+
+def test_every_head_of_the_catalogue_and_no_other_can_be_named():
+    assert {row.name for row in catalog.rows("head")} == {"linear", *head.SOLVED}
+    for name, target in head.SOLVED.items():
+        assert catalog.find("head", name).target == f"graft.heads.{target}"
+
+
+def test_auto_is_solved_where_the_body_is_frozen_and_linear_where_it_learns():
+    auto = head.fields(Options(), "class", 3)
+    assert auto["solve"] is not None and auto["trainable"]
+    assert auto["head"](7).config["hidden"] == [] and auto["head"](7).final.weight.shape == (3, 7)
+    features = np.random.default_rng(0).normal(size=(12, 7))
+    assert auto["solve"](features, np.arange(12) % 3, 0).head.config == auto["head"](7).config
+
+
+@pytest.mark.parametrize("options", [Options(head="linear"), Options(hidden=(5,)), Options(head="linear", hidden=(5, 4), dropout=0.5)])
+def test_linear_and_hidden_layers_are_trained(options):
+    built = head.fields(options, "class", 3)
+    assert built["solve"] is None and built["trainable"] and built["head"](7).config["hidden"] == list(options.hidden)
+
+
+@pytest.mark.parametrize(("name", "trainable"), [("logistic", True), ("svm", True), ("lda", True), ("svm_rbf", False), ("knn", False)])
+def test_solved_heads_say_whether_gradients_can_improve_them(name, trainable):
+    built = head.fields(Options(head=name), "class", 2)
+    assert built["solve"] is not None and built["trainable"] is trainable
+
+
+def test_config_builds_the_same_options_again():
+    options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True)
+    config = json.loads(json.dumps(head.fields(options, "class", 2)["config"]))
+    again = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+    assert again == options
+    assert head.fields(Options(**config), "class", 2)["config"] == config, "lists, as JSON gives them, do as well"
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "repair"),
+    [
+        ({"head": "logistc"}, "class", "Did you mean 'logistic'"),
+        ({"head": "svm", "hidden": (3,)}, "class", "task.head=linear"),
+        ({"hidden": (0,)}, "class", "hidden"),
+        ({"activation": "rel"}, "class", "Did you mean 'relu'"),
+        ({"dropout": 1.0}, "class", "task.dropout"),
+        ({"pool": "average"}, "class", "avg"),
+        ({"head": "svm"}, "number", "svm_rbf"),
+        ({"head": "lda"}, "labels", "logistic"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_repair(change, target, repair):
+    with pytest.raises(OptionError, match=repair):
+        head.fields(replace(Options(), **change), target, 2)
