@@ -199,7 +199,8 @@ def train(args, pixels, labels, features, logits, classes) -> tuple[Student, dic
                     old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
             seen += loss.item()
             if i % 50 == 0:
-                print(f"epoch {epoch} step {i}/{per_epoch} loss {loss.item():.3f} {(i + 1) * batch / (time.time() - start):.0f}/s", flush=True)
+                pace = (i + 1) * batch / (time.time() - start)
+                print(f"epoch {epoch} step {i}/{per_epoch} loss {loss.item():.3f} {pace:.0f}/s", flush=True)
         log.append({"epoch": epoch, "loss": seen / per_epoch, "seconds": time.time() - start, **score(ema, pixels, labels)})
         print(json.dumps(log[-1]), flush=True)
         torch.save({"student": student.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(),
@@ -230,7 +231,8 @@ def save(args, ema: Student, classes: list[str], log: list[dict]) -> None:
         "name": "graft-mini", "architecture": ARCHITECTURE, "parameters": sum(p.numel() for p in ema.body.parameters()),
         "image_size": 96, "mean": MEAN, "std": STD, "dtype": "float16",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "licence": "Apache-2.0",
-        "trained_on": f"{len(ema.hard.bias)} ImageNet classes at 64 pixels (48,000 images), labels and the answers of a MobileNetV2 trained on ImageNet-1k",
+        "trained_on": f"{len(ema.hard.bias)} ImageNet classes at 64 pixels (48,000 images), "
+        "labels and the answers of a MobileNetV2 trained on ImageNet-1k",
         "teacher": hashlib.sha256(Path(args.teacher).read_bytes()).hexdigest(),
         "epochs": len(log), "seconds": round(sum(row["seconds"] for row in log)), "held_out_top1": log[-1]["held_out_top1"],
     }  # fmt: skip

@@ -102,7 +102,7 @@ def test_top_level_settings():
         _fails("budget", "x", budget=text)
     assert Spec.make("x", fetch=True).fetch == "yes" and Spec.make("x", fetch=False).fetch == "no"
     _fails("fetch is one of yes, no, fit-only", "x", fetch="perhaps")
-    _fails("at least 2", "x", folds=1)
+    _fails("at least 0", "x", folds=-1)
     _fails("at least 1", "x", threads=0)
     _fails("seed", "x", seed="one")
     _fails("Did you mean 'folds'", "x", fold=3)
@@ -159,7 +159,9 @@ def test_the_default_folder_is_the_next_free_one(tmp_path: Path, monkeypatch: py
     for name in ("my_photos-run-extract-1", "my_photos-run-extract-9", "my_photos-run-extract-x", "my_photos-run-extract-2-3"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     assert key(spec) == "runs/my_photos-run-extract-10"
-    assert key(Spec.make("labels.csv")) == "runs/labels-auto-auto-1" and key(Spec.make("/")).startswith("runs/data-")
+    assert key(Spec.make("labels.csv", backbone="graft-mini")) == "runs/labels-graft-mini-auto-1" and key(Spec.make("/")).startswith(
+        "runs/data-"
+    )
 
 
 def test_toml_errors_carry_the_key_s_path(tmp_path: Path):
@@ -251,7 +253,7 @@ def _specs(draw: st.DrawFn) -> Spec:
     return Spec(
         **parts, seed=draw(st.integers(0, 2**62)), out=draw(st.none() | _TEXTS.filter(lambda t: t != "none")),
         budget=draw(st.none() | st.floats(1e-3, 1e9)), select_on=draw(st.sampled_from(["auto", "val"])),
-        folds=draw(st.none() | st.integers(2, 99)),
+        folds=draw(st.none() | st.integers(0, 99)),
         fetch=draw(st.sampled_from(["yes", "no", "fit-only"])), precision=draw(st.sampled_from(["auto", "exact", "fast"])),
         threads=draw(st.none() | st.integers(1, 64)),
     )  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def fit(spec: Spec | str | os.PathLike, *, on_event: Listener = None, **choices)
     parts = wiring.assemble(spec, journal)
     folder = _claim(parts.spec)
     journal.open(folder)
+    journal.tell("begun", folder=str(folder))
     return _guarded(lambda: fitting.carry_out(parts, folder, journal), folder, journal)
 
 
@@ -62,6 +64,7 @@ def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:
     journal = diary.Journal(on_event)
     journal.open(folder)
     journal.write("resumed", version=_version())
+    journal.tell("begun", folder=str(folder))
     return _guarded(lambda: fitting.carry_out(parts, folder, journal), folder, journal)
 
 
@@ -176,13 +179,23 @@ def _summary(folder: Path) -> dict:
     events = [row["event"] for row in rows]
     state = "done" if "done" in events else "failed" if events[-1:] == ["failed"] else "stopped"
     data = next((row for row in rows if row["event"] == "data"), {})
-    spec = Spec.load(folder / "spec.toml")
+    spec = _names(folder)
     scored = (scores.get(scores.get("scored", "")) or {}).get(scores.get("primary"), {})
     return {
-        "folder": str(folder), "state": state, "data": data.get("source", ""), "backbone": spec.backbone.name, "method": spec.method.name,
+        "folder": str(folder), "state": state, "data": data.get("source", ""),
+        "backbone": spec.get("backbone"), "method": spec.get("method"),
         "primary": scores.get("primary"), "value": scored.get("value"), "interval": scored.get("interval"),
         "seconds": scores.get("seconds"),
     }  # fmt: skip
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """The names of a run's parts, read without checking, so that a run of another version can be listed too."""
+    try:
+        found = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+    return {name: str(part["name"]) for name, part in found.items() if isinstance(part, dict) and "name" in part}
 
 
 def _json(path: Path) -> dict:

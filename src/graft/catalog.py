@@ -27,7 +27,7 @@ _ROWS = (
     Row("reader", "csv_table", "graft.readers.csv_table:read", "a CSV, JSONL or Parquet table of file paths and labels"),
     Row("backbone", "graft-mini", "graft.backbones.embedded:load", "the small body that ships with graft; offline, at once"),
     Row("backbone", "gabor", "graft.backbones.gabor:load", "a fixed bank of Gabor filters; nothing is learnt"),
-    Row("backbone", "timm", "graft.backbones.from_timm:load", "any network of timm, by its own name: resnet50, mobilenetv2_100, vgg16, ..."),
+    Row("backbone", "timm", "graft.backbones.from_timm:load", "any network of timm, by its own name: resnet50, vgg16, ..."),
     Row("backbone", "run", "graft.backbones.from_run:load", "the body of a former run: run:PATH"),
     Row("task", "classification", "graft.tasks.classification:task", "one label for each sample"),
     Row("task", "multilabel", "graft.tasks.multilabel:task", "any number of labels for each sample"),

@@ -37,4 +37,4 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     shown = ", ".join(sorted(known)[:12])
-    return f" Known: {shown}{', ...' if len(known) > 12 else ''}."
+    return f" Known: {shown}{f' and {len(known) - 12} more' if len(known) > 12 else ''}."

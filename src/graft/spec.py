@@ -27,7 +27,7 @@ FLAGS = {
 """Flag of the command line and argument of `Spec.make` -> the setting it is short for."""
 
 _CHOICES = {"select_on": ("auto", "val"), "fetch": ("yes", "no", "fit-only"), "precision": ("auto", "exact", "fast")}
-_LEAST = {"seed": 0, "folds": 2, "threads": 1}
+_LEAST = {"seed": 0, "folds": 0, "threads": 1}
 _YES_NO = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _KINDS = {int: ("a whole number", "10"), float: ("a number", "0.001"), bool: ("yes or no", "yes"), str: ("text", "auto")}
 
@@ -45,9 +45,9 @@ class Spec:
     """All that decides a run. `data.values["path"]` is where the data are.
 
     augment: the name is a preset. seed: >= 0. out: the run's folder, None for the next free one under runs/. budget:
-    seconds. select_on: "val" selects and scores on the same rows, and the report says so. folds: outer cross-validation.
-    fetch: whether weights may be downloaded ("yes", "no", "fit-only"). precision: "exact" is float32 throughout, "fast"
-    the fastest the machine has. threads: None for all cores.
+    seconds. select_on: "val" selects and scores on the same rows, and the report says so. folds: of the outer cross-
+    validation, 0 for one draw, None to decide by size. fetch: may weights be downloaded ("yes", "no", "fit-only").
+    precision: "exact" is float32 throughout, "fast" the fastest the machine has. threads: None for all cores.
     """
 
     data: Part
@@ -156,7 +156,7 @@ def key(spec: Spec) -> str:
     """The default folder of a run: runs/DATA-BACKBONE-METHOD-N, N after the highest that is there."""
     data = Path(spec.data.values.get("path", "data")).resolve()
     words = (data.name if data.is_dir() else data.stem, spec.backbone.name.partition(":")[0], spec.method.name)
-    stem = "-".join(re.sub(r"[^\w.]+", "_", word).strip("_.") or "data" for word in words)
+    stem = "-".join(re.sub(r"[^\w.-]+", "_", word).strip("_.-") or "data" for word in words)
     taken = [name[len(stem) + 1 :] for name in (os.listdir("runs") if os.path.isdir("runs") else ()) if name.startswith(f"{stem}-")]
     number = max((int(end) for end in taken if end.isascii() and end.isdigit()), default=0) + 1
     return f"runs/{stem}-{number}"

@@ -21,10 +21,10 @@ def _run(found, x):
 
 NAMES = {
     "test_resnet": ("stem", "stage1", "stage2", "stage3", "stage4"),
-    "test_convnext": ("stem", "stage1", "stage2", "stage3", "stage4", "head"),
-    "test_efficientnet": ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head"),
+    "test_convnext": ("stem", "stage1", "stage2", "stage3", "stage4", "neck"),
+    "test_efficientnet": ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "neck"),
     "test_vit": ("embed", "block1", "block2", "block3", "block4", "block5", "block6", "norm"),
-    "mobilenetv4_conv_small_050": ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "head"),
+    "mobilenetv4_conv_small_050": ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "neck"),
 }
 
 

@@ -126,7 +126,7 @@ def test_names_of_training_data_come_in_order():
 def test_real_mobilenet(weights_dir):
     file = weights_dir / "mobilenet_v2_imagenet.timm.bncal.safetensors"
     body = load("mobilenetv2_100", Options(weights=str(file)))
-    assert body.names == ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "head")
+    assert body.names == ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "neck")
     assert body.widths[-1] == 1280
     with pytest.raises(WeightsError, match="does not fit resnet18"):
         load("resnet18", Options(weights=str(file)))

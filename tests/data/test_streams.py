@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 
 import numpy as np
@@ -169,6 +168,7 @@ SLOW = """
     from graft.data.streams import Streams
     def slowly(path, prepare):
         time.sleep(0.5)
+        print("decoded", file=sys.stderr, flush=True)
         return np.zeros((20, 20, 3), np.uint8)
     images.small = slowly
     source = Streams(Prepare(size=16), lambda t: torch.zeros(len(t)), Augment(Options()), 0)
@@ -185,9 +185,8 @@ def test_neither_the_end_nor_ctrl_c_waits_for_the_threads(ending):
     code = textwrap.dedent(SLOW) + ending
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "drawn\n"
-        started = time.monotonic()
-        _, errors = process.communicate(timeout=60)
-        assert time.monotonic() - started < 8
+        _, errors = process.communicate(timeout=120)
+    assert errors.count("decoded") < 20
     assert ("KeyboardInterrupt" in errors) == bool(ending)
 
 

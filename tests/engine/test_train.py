@@ -95,7 +95,7 @@ def test_vectors_never_decay():
 
 
 def test_the_average_follows_its_formula_and_swaps_back():
-    loop, net, _ = small_loop(plain, ema=0.9)
+    loop, _, _ = small_loop(plain, ema=0.9)
     mean = [p.detach().clone() for p in loop.learning]
     for i, batch in enumerate(batches(count=3), 1):
         loop.epoch(iter([batch]), lambda name, rows: [], lambda loss, size: None)

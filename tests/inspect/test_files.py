@@ -1,27 +1,16 @@
 import shutil
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.fuzz_images import png_header
 from PIL import Image
 
 from graft.data.images import MAX_PIXELS
 from graft.errors import DataError
 from graft.inspect.files import check, defect
 from graft.readers import image_folder, split
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size, with no pixels to speak of."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
 
 
 @pytest.fixture

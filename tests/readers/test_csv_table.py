@@ -47,11 +47,11 @@ def test_columns_are_found_by_name(folder, header):
 
 def test_columns_can_be_given_and_misspelt(folder):
     path = eight(folder, "where,what")
-    assert read(path, Options(path="where", label=("what",))).schema.classes == ("a", "b")
-    assert read(path, Options(path="where", label="what")).schema.classes == ("a", "b")
-    fails(path, "no column of image files", "'where', 'what'", "data.path")
-    fails(path, "no column 'wher' for data.path", "Did you mean 'where'?", error=OptionError, path="wher")
-    fails(path, "Did you mean 'what'?", error=OptionError, path="where", label=("waht",))
+    assert read(path, Options(image="where", label=("what",))).schema.classes == ("a", "b")
+    assert read(path, Options(image="where", label="what")).schema.classes == ("a", "b")
+    fails(path, "no column of image files", "'where', 'what'", "data.image")
+    fails(path, "no column 'wher' for data.image", "Did you mean 'where'?", error=OptionError, image="wher")
+    fails(path, "Did you mean 'what'?", error=OptionError, image="where", label=("waht",))
     fails(path, "no target 'clas'", "'class'", error=OptionError, target="clas")
     path = table(folder, ["path,colour,size", *(f"img/{i}.png,{i % 2},{i % 3}" for i in range(8))])
     fails(path, "no column of labels", "'colour', 'size'", "--set data.label=A,B")

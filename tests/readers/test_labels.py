@@ -46,6 +46,7 @@ def test_names_that_are_not_utf8_can_be_shown():
     name = os.fsdecode(b"a\xff.png")
     assert not labels.is_text(name)
     assert labels.printable(name) == "a\\xff.png"
+    assert labels.printable("a\nb \u00e4.png") == "a\\nb \u00e4.png"
 
 
 def _table(paths, names):

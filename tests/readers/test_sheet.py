@@ -48,6 +48,14 @@ def test_unnamed_columns_are_numbered_and_equal_names_refused(tmp_path):
     fails(write(tmp_path, "path,label,label\na,b,c\n"), "two columns called 'label'")
 
 
+def test_names_of_columns_are_put_on_one_line(tmp_path):
+    assert list(load(write(tmp_path, '"image\n path",label\na,b\n')).columns) == ["image path", "label"]
+    fails(write(tmp_path, "path,la\x00bel\na,b\n"), "la\\x00bel", "rename it")
+    file = write(tmp_path, "path\n", "a\nb.csv")
+    fails(file, "a\\nb.csv")
+    assert load(write(tmp_path, "path\nx\n", "a\nb.csv")).shown.endswith("a\\nb.csv")
+
+
 def test_rows_of_another_length_are_named(tmp_path):
     fails(write(tmp_path, "path,label\na,b\nc\n"), "Line 3", "1 cells", "has 2")
     fails(write(tmp_path, "path,label\na,b,c\n"), "Line 2", "3 cells")

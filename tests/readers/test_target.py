@@ -77,7 +77,7 @@ def test_lists():
 def test_columns_of_flags():
     found = read_labels(sheet(b=["1", "0", "true"], a=[0, 1.0, True]), ("b", "a"), "auto", None, [])
     assert found == ("labels", [["b"], ["a"], ["a", "b"]])
-    with pytest.raises(DataError, match="column 'a' .* holds '2' at line 3.*0 or 1"):
+    with pytest.raises(DataError, match=r"column 'a' .* holds '2' at line 3.*0 or 1"):
         read_labels(sheet(b=["1", "0"], a=["0", "2"]), ("b", "a"), "auto", None, [])
     with pytest.raises(DataError, match="1 of 2 rows have no label"):
         read_labels(sheet(b=["1", ""], a=["0", "1"]), ("b", "a"), "auto", None, [])

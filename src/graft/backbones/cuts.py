@@ -108,7 +108,7 @@ def _cut(model: nn.Module, order: list[str], image: Tensor, kind: str) -> Cut:
     last = groups[-1][2]
     if tail or (pool is None and kind == base):
         head = _head(model, last)
-        names.append("fc" if "pre_logits" in dict(model.named_children()) else "head")
+        names.append("fc" if "pre_logits" in dict(model.named_children()) else "neck")
         modules.append(head)
         kind = f"{base}+head"
     if pool is None:
@@ -243,7 +243,7 @@ def _name(index: int, groups: list[list]) -> str:
     path, modules, output, kind = groups[index]
     tokens = output.ndim == 3
     if kind == "trail":
-        return "head" if any(_learns(m) for m in modules) else "norm"
+        return "neck" if any(_learns(m) for m in modules) else "norm"
     if path == "embed" or (kind == "lead" and (tokens or "embed" in path)):
         return "embed"
     top, _, last = path.rpartition(".")

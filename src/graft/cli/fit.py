@@ -34,7 +34,7 @@ def fit(
     out: Annotated[Text, Option("--out", "-o", help="The run's folder; new or empty.")] = None,
     seed: Annotated[Text, Option(help="0 if not given.")] = None,
     select_on: Annotated[Text, Option(help="val: select and score on the same rows.")] = None,
-    folds: Annotated[Text, Option(help="Cross-validate with this many folds.")] = None,
+    folds: Annotated[Text, Option(help="Cross-validate with this many folds; 0: one draw.")] = None,
     fetch: Annotated[Text, Option(help="May weights be downloaded: yes, no or fit-only.")] = None,
     budget: Annotated[Text, Option(help="Time to spend: 90s, 5m, 1h30m.")] = None,
     precision: Annotated[Text, Option(help="auto, exact or fast.")] = None,

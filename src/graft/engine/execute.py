@@ -105,7 +105,7 @@ def _announce(phase: Phase, number: int, setting: Setting) -> None:
          "parameters": sum(known[n].numel() for n in g.parameters if n in known)}
         for g in phase.groups
     ]  # fmt: skip
-    depth, why = prefix.depth(setting.net, phase, _rows(phase, setting), prefix.LIMIT_MB)
+    depth, why = prefix.depth(setting.net, phase, _rows(phase, setting), prefix.LIMIT_MB, setting.streams.augment.active)
     setting.journal.write(
         "phase", run=setting.run, phase=phase.name, number=number, epochs=phase.epochs, frozen=phase.frozen, groups=groups,
         trainable=sum(g["parameters"] for g in groups), total=sum(p.numel() for p in setting.net.parameters()),
@@ -122,7 +122,9 @@ def _rows(phase: Phase, setting: Setting) -> int:
 
 def _feed(phase: Phase, setting: Setting) -> Feed:
     rows = _rows(phase, setting)
-    depth, _ = prefix.depth(setting.net, phase, rows, float("inf") if phase.solve is not None else prefix.LIMIT_MB)
+    depth, _ = prefix.depth(
+        setting.net, phase, rows, float("inf") if phase.solve is not None else prefix.LIMIT_MB, setting.streams.augment.active
+    )
     began, seen = time.monotonic(), 0
 
     def tick(count: int) -> None:

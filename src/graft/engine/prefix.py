@@ -7,12 +7,13 @@ from ..core import Net, Phase
 LIMIT_MB = 1500.0
 
 
-def depth(net: Net, phase: Phase, rows: int, limit_mb: float = LIMIT_MB) -> tuple[int, str]:
+def depth(net: Net, phase: Phase, rows: int, limit_mb: float = LIMIT_MB, augments: bool = True) -> tuple[int, str]:
     """The deepest depth whose states are the same in every epoch, and the reason it is not deeper.
 
-    rows: how many samples would be kept. limit_mb: memory that the kept states may take.
+    rows: how many samples would be kept. limit_mb: memory that the kept states may take. augments: whether a stream that
+    asks for augmentation gets any (the run's preset may be "none").
     """
-    if any(stream.augment for stream in phase.streams.values()):
+    if augments and any(stream.augment for stream in phase.streams.values()):
         return 0, "augmentation comes before the first stage, so every epoch sees other images"
     if phase.frozen == 0:
         return 0, "the first stage learns"

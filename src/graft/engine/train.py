@@ -219,7 +219,8 @@ def _take(batch: Batch, index: torch.Tensor) -> Batch:
 
 
 def pass_seconds(machine: Machine, net: nn.Module, images: torch.Tensor) -> float:
-    """Seconds of a forward and backward pass (the faster of two, after one to warm up) in eval mode; leaves no gradients, statistics or random state behind."""
+    """Seconds of a forward and backward pass in eval mode: the faster of two, after one to warm up. Leaves no gradients,
+    statistics or random state behind."""
     modes, wanted = net.training, [p.requires_grad for p in net.parameters()]
     net.eval().requires_grad_(True)
     times = []

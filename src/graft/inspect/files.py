@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from ..core import Data, Note
 from ..data.images import MAX_PIXELS, decode
 from ..errors import DataError
-from ..readers.labels import fingerprint, listed
+from ..readers.labels import fingerprint, listed, printable
 
 _TABLES = ("train", "val", "test", "target", "unlabelled")
 
@@ -81,7 +81,7 @@ def _words(error: BaseException | None) -> str:
 
 
 def _refuse(bad: dict[str, str], total: int, share: float) -> None:
-    first = ", ".join(f"'{path}' ({why})" for path, why in sorted(bad.items())[:3])
+    first = ", ".join(f"'{printable(path)}' ({why})" for path, why in sorted(bad.items())[:3])
     allow = min(1.0, -(-len(bad) * 1000 // total) / 1000)
     raise DataError(
         f"{len(bad)} of {total} files cannot be used, more than the {share:.1%} allowed: {first}{', ...' if len(bad) > 3 else ''}; "

@@ -10,11 +10,12 @@ from . import groups, recipe
 @dataclass(frozen=True, kw_only=True)
 class Options(recipe.Training):
     """head_epochs: as for lp_ft. steps_down: how many times a further part of the body is unfrozen; the stages are shared among
-    them evenly. epochs: of all unfreezing phases together.
+    them evenly. epochs: of all unfreezing phases together. smoothing: 0, as for lp_ft.
     """
 
     head_epochs: int = 100
     steps_down: int = 3
+    smoothing: float = 0.0
     freeze: str | int | None = None
 
 

@@ -12,10 +12,12 @@ from . import groups, recipe
 class Options(recipe.Training):
     """pull: strength alpha of the pull towards the start; 0.01 is the middle of the paper's range.
 
+    smoothing: 0, as for lp_ft.
     weight_decay: 0 for the body, because the pull takes its place; head_decay: decay of the head, which has no start worth keeping.
     """
 
     pull: float = 0.01
+    smoothing: float = 0.0
     weight_decay: float = 0.0
     head_decay: float = 0.02
     freeze: str | int | None = None
@@ -34,4 +36,9 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     known = dict(net.named_parameters())
     start = {name: known[name].detach().clone() for group in who for name in group.parameters}
     who += groups.head(net, opts.head_lr or opts.lr, opts.head_decay)
-    yield recipe.phase("l2_sp", task, data, opts, who, frozen=frozen, penalty=lambda live: 0.5 * opts.pull * l2_distance(live, start))
+
+    def pull(live: Net):
+        return 0.5 * opts.pull * l2_distance(live, start)
+
+    tuned = yield recipe.phase("l2_sp", task, data, opts, who, frozen=frozen, penalty=pull)
+    yield from recipe.probe_again(tuned, net, task, data, opts)

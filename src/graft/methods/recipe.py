@@ -1,11 +1,12 @@
 """The training options that the methods share, and the phases made of them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 
-from ..core import Batch, Data, Group, Net, Phase, Schedule, Stream, Task
+from ..core import Batch, Data, Group, Net, Phase, Schedule, Stream, Task, Trained
 from ..errors import OptionError
 from . import groups
 
@@ -116,6 +117,14 @@ def head_first(net: Net, task: Task, data: Data, opts: Training, count: int, eve
         return Phase("head", {"train": Stream(table)}, solve=task.solve, frozen=len(net.stages))
     rate = opts.head_lr or 10 * opts.lr
     return phase("head", task, data, opts, groups.head(net, rate, opts.weight_decay), frozen=len(net.stages), count=count, augment=False)
+
+
+def probe_again(tuned: Trained | None, net: Net, task: Task, data: Data, opts: Training) -> Iterator[Phase]:
+    """Where fine-tuning kept its start, the body is the one that was loaded and only the head was learnt, so the head may
+    be solved on the selecting rows too: inner cross-validation chooses its strength and stands as its selection score."""
+    drawn = data.plan is not None and data.plan.drawn
+    if tuned is not None and tuned.epoch == 0 and task.solve is not None and drawn:
+        yield replace(head_first(net, task, data, opts, 0, everything=True), name="head, all rows")
 
 
 def check_trainable(task: Task, method: str) -> None:

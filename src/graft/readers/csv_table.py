@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..core import Data, Note, Schema
 from ..errors import DataError, OptionError, nearest
-from .labels import check_alike, check_classes, fingerprint, listed
+from .labels import check_alike, check_classes, fingerprint, listed, printable
 from .sheet import Sheet, load
 from .split import split_name, split_names
 from .target import TARGETS, checked, plain, read_labels
@@ -29,7 +29,7 @@ _GROUPS = ("group", "group_id", "groups", "patient", "patient_id", "subject", "s
 class Options:
     """How a table is read. Every name of a column may be left out where it is a usual one.
 
-    path: the column of image files; None finds path, file, filename, image, ...
+    image: the column of image files; None finds path, file, filename, image, ...
     label: the column of the label, or several columns of 0/1, one a class; () finds label, class, target, category, y, ...
     split: the column that says train, val or test; None finds split, set, subset, ...; "" for no split.
     group: the column of what must not part (a patient, a video); None finds group, patient, subject, ...; "" for none.
@@ -41,7 +41,7 @@ class Options:
         broken downloads are normal in real collections, and more mean that something went wrong with all of them.
     """
 
-    path: str | None = None
+    image: str | None = None
     label: tuple[str, ...] = ()
     split: str | None = None
     group: str | None = None
@@ -66,11 +66,11 @@ def read(path: str, options: Options) -> Data:
         raise OptionError(f"There is no target '{options.target}'.{nearest(options.target, TARGETS)}")
     sheet, notes = load(path), []
     names = _label_columns(options)
-    column = _find(sheet, options.path, "path", _PATHS)
+    column = _find(sheet, options.image, "image", _PATHS)
     if column is None:
         raise DataError(
-            f"'{sheet.file}' has no column of image files among {listed(list(sheet.columns), 8) or 'its columns'}: name it with "
-            "--set data.path=COLUMN (the first line must name the columns)."
+            f"'{sheet.shown}' has no column of image files among {listed(list(sheet.columns), 8) or 'its columns'}: name it with "
+            "--set data.image=COLUMN (the first line must name the columns)."
         )
     split = _find_split(sheet, options, notes)
     group = _find(sheet, options.group, "group", _GROUPS)
@@ -94,7 +94,7 @@ def _label_columns(options: Options) -> tuple[str, ...]:
 
 def _known(sheet: Sheet, name: str, what: str) -> str:
     if name not in sheet.columns:
-        raise OptionError(f"There is no column '{name}' for data.{what} in '{sheet.file}'.{nearest(name, list(sheet.columns))}")
+        raise OptionError(f"There is no column '{name}' for data.{what} in '{sheet.shown}'.{nearest(name, list(sheet.columns))}")
     return name
 
 
@@ -124,8 +124,8 @@ def _find_label(sheet: Sheet, taken: tuple[str | None, ...], notes: list[Note]) 
         notes.append(Note("info", f"'{left[0]}' is read as the label, being the only column left."))
         return left[0]
     raise DataError(
-        f"'{sheet.file}' has no column of labels among {listed(left, 8) if left else 'its columns'}: name it with --set data.label=COLUMN, "
-        "or several columns of 0/1 with --set data.label=A,B."
+        f"'{sheet.shown}' has no column of labels among {listed(left, 8) if left else 'its columns'}: name it with "
+        "--set data.label=COLUMN, or several columns of 0/1 with --set data.label=A,B."
     )
 
 
@@ -146,7 +146,7 @@ def _read_splits(sheet: Sheet, column: str) -> list[str]:
     odd = [i for i, split in enumerate(splits) if split is None]
     if odd:
         raise DataError(
-            f"The split column '{column}' of '{sheet.file}' holds {str(sheet.columns[column][odd[0]])!r} at {sheet.unit} "
+            f"The split column '{column}' of '{sheet.shown}' holds {str(sheet.columns[column][odd[0]])!r} at {sheet.unit} "
             f"{sheet.numbers[odd[0]]}: write train, val or test ({split_names()})."
         )
     return splits
@@ -157,7 +157,7 @@ def _read_groups(sheet: Sheet, column: str) -> list[str]:
     missing = [sheet.numbers[i] for i, group in enumerate(groups) if group is None]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(groups)} rows of '{sheet.file}' have no group in '{column}', the first at {sheet.unit} {missing[0]}: "
+            f"{len(missing)} of {len(groups)} rows of '{sheet.shown}' have no group in '{column}', the first at {sheet.unit} {missing[0]}: "
             "fill them in, or ignore the column with --set data.group= (nothing after the sign)."
         )
     return [checked(sheet, group, i) for i, group in enumerate(groups)]
@@ -170,12 +170,14 @@ def _paths(sheet: Sheet, column: str, root: str | None) -> list[str]:
     if root is not None and not os.path.isdir(base):
         base = os.path.abspath(os.path.expanduser(root))
         if not os.path.isdir(base):
-            raise DataError(f"The folder root='{root}' does not exist: give the folder that the paths in '{sheet.file}' start from.")
+            raise DataError(
+                f"The folder root='{printable(root)}' does not exist: give the folder that the paths in '{sheet.shown}' start from."
+            )
     found, missing = [], []
     for i, cell in enumerate(sheet.columns[column]):
         if cell is not None and not isinstance(cell, str):
             raise DataError(
-                f"'{column}' of '{sheet.file}' holds {type(cell).__name__} values, not paths: choose another with --set data.path=COLUMN."
+                f"'{column}' of '{sheet.shown}' holds {type(cell).__name__} values, not paths: choose another with --set data.image=COLUMN."
             )
         name = checked(sheet, (cell or "").strip(), i)
         file = os.path.abspath(os.path.join(base, name))
@@ -186,8 +188,8 @@ def _paths(sheet: Sheet, column: str, root: str | None) -> list[str]:
         found.append(file)
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(found)} image files of '{sheet.file}' are not there, for example {listed(missing)}: add them, "
-            f"or name the folder their paths start from (now '{base}') with --set data.root=FOLDER."
+            f"{len(missing)} of {len(found)} image files of '{sheet.shown}' are not there, for example {listed(missing)}: add them, "
+            f"or name the folder their paths start from (now '{printable(base)}') with --set data.root=FOLDER."
         )
     return found
 
@@ -205,7 +207,7 @@ def _unique(sheet: Sheet, paths: list[str], labels: list, splits: list[str], gro
             place = {"labels": 1, "splits": 2, "groups": 3}[kind]
             hint = " (several labels of one file belong into one cell, as in a|b)" if kind == "labels" else ""
             raise DataError(
-                f"'{row[0]}' stands in '{sheet.file}' with two {kind}, {old[place]!r} and {row[place]!r} "
+                f"'{printable(row[0])}' stands in '{sheet.shown}' with two {kind}, {old[place]!r} and {row[place]!r} "
                 f"({sheet.unit} {sheet.numbers[i]}): keep one of these rows{hint}."
             )
         again.append(row[0])
@@ -218,18 +220,18 @@ def _data(sheet: Sheet, rows: list[tuple], target: str, names: Sequence[str], no
     parts = {split: [row for row in rows if row[2] == split] for split in ("train", "val", "test")}
     parts = {split: inside for split, inside in parts.items() if inside}
     if "train" not in parts:
-        raise DataError(f"'{sheet.file}' has rows of {listed(sorted(parts))} but none of train: mark the rows that learn as train.")
+        raise DataError(f"'{sheet.shown}' has rows of {listed(sorted(parts))} but none of train: mark the rows that learn as train.")
     classes: tuple[str, ...] = ()
     if target == "number":
         if len({row[1] for row in parts["train"]}) < 2:
             raise DataError(
-                f"All training labels in '{sheet.file}' are the same number: give samples of different values, or another label column."
+                f"All training labels in '{sheet.shown}' are the same number: give samples of different values, or another label column."
             )
     else:
         found = {
             split: {name for row in inside for name in (row[1] if target == "labels" else [row[1]])} for split, inside in parts.items()
         }
-        repair = f"add samples of another class to '{sheet.file}', or choose another column with --set data.label=COLUMN"
+        repair = f"add samples of another class to '{sheet.shown}', or choose another column with --set data.label=COLUMN"
         classes = check_classes(found, repair, least=1 if target == "labels" else 2)
     if len(names) > 1:
         check_alike(names)

@@ -212,7 +212,9 @@ def _read_splits(root: str, walk: _Walk, parts: dict[str, str], notes: list[Note
         if classes:
             found[split] = classes
         else:
-            notes.append(Note("warning", f"'{os.path.basename(parts[split])}' holds no images in class folders and was ignored."))
+            notes.append(
+                Note("warning", f"The folder '{os.path.basename(parts[split])}' holds no images in class folders and was ignored.")
+            )
     if "train" not in found:
         raise DataError(f"'{printable(root)}' has {listed(sorted(parts))} but no train folder: add 'train', or rename one of them to it.")
     return found

@@ -79,8 +79,9 @@ def is_text(name: str) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file name as it can be shown anywhere: bytes that are not UTF-8 become \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A name as it can be shown on one line anywhere: bytes that are not UTF-8, line breaks and the like become \\xNN or \\n."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def fingerprint(tables: Iterable[pa.Table | None]) -> str:

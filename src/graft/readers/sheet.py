@@ -23,6 +23,11 @@ class Sheet:
     numbers: list[int]
     unit: str
 
+    @property
+    def shown(self) -> str:
+        """The file's path for messages."""
+        return printable(self.file)
+
 
 def load(path: str) -> Sheet:
     """Read a table by its extension. Raises DataError for a file that is missing, empty, damaged or not UTF-8."""
@@ -31,9 +36,11 @@ def load(path: str) -> Sheet:
     if not is_text(file):
         raise DataError(f"The path '{printable(file)}' is not valid UTF-8: rename the file.")
     if os.path.isdir(file):
-        raise DataError(f"'{file}' is a folder, not a table: name the table's file, or read class folders with the image_folder reader.")
+        raise DataError(
+            f"'{printable(file)}' is a folder, not a table: name the table's file, or read class folders with the image_folder reader."
+        )
     if not os.path.isfile(file):
-        raise DataError(f"The table '{file}' does not exist: check the path.")
+        raise DataError(f"The table '{printable(file)}' does not exist: check the path.")
     if suffix in _PARQUET:
         sheet = _parquet(file)
     elif suffix in _LINES:
@@ -41,9 +48,9 @@ def load(path: str) -> Sheet:
     elif suffix in _TEXT:
         sheet = _delimited(file, suffix)
     else:
-        raise DataError(f"'{file}' is no table that can be read: save it as {', '.join(_TEXT[:2] + _LINES[:1] + _PARQUET[:1])}.")
+        raise DataError(f"'{printable(file)}' is no table that can be read: save it as {', '.join(_TEXT[:2] + _LINES[:1] + _PARQUET[:1])}.")
     if not sheet.numbers:
-        raise DataError(f"The table '{file}' has no rows: it needs a header and a row for each image.")
+        raise DataError(f"The table '{printable(file)}' has no rows: it needs a header and a row for each image.")
     return sheet
 
 
@@ -53,12 +60,14 @@ def _decoded(file: str) -> str:
         with open(file, "rb") as opened:
             raw = opened.read()
     except OSError as error:
-        raise DataError(f"The table '{file}' cannot be read ({error.strerror}): give this user the right to read it.") from None
+        raise DataError(f"The table '{printable(file)}' cannot be read ({error.strerror}): give this user the right to read it.") from None
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"'{file}' is not UTF-8 (byte {error.start}): save it again with the encoding UTF-8 ('CSV UTF-8').") from None
+        raise DataError(
+            f"'{printable(file)}' is not UTF-8 (byte {error.start}): save it again with the encoding UTF-8 ('CSV UTF-8')."
+        ) from None
 
 
 def _delimited(file: str, suffix: str) -> Sheet:
@@ -81,15 +90,19 @@ def _delimited(file: str, suffix: str) -> Sheet:
             _put(file, columns, row, reader.line_num)
             numbers.append(reader.line_num)
     except csv.Error as error:
-        raise DataError(f"'{file}' is damaged at line {reader.line_num} ({error}): correct that line.") from None
+        raise DataError(f"'{printable(file)}' is damaged at line {reader.line_num} ({error}): correct that line.") from None
     return Sheet(file, columns, numbers, "line")
 
 
-def _names(file: str, header: list[str]) -> list[str]:
-    names = [name.strip() or f"column{i + 1}" for i, name in enumerate(header)]
+def _names(file: str, given: list[str]) -> list[str]:
+    """The names of columns with all white space made single spaces. Raises DataError for two that are equal, or odd."""
+    names = [" ".join(name.split()) or f"column{i + 1}" for i, name in enumerate(given)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise DataError(f"'{file}' has two columns called '{twice}': rename one of them.")
+        raise DataError(f"'{printable(file)}' has two columns called {twice!r}: rename one of them.")
+    odd = next((name for name in names if not name.isprintable()), None)
+    if odd:
+        raise DataError(f"'{printable(file)}' has a column called {odd!r}, which cannot be shown as text: rename it.")
     return names
 
 
@@ -104,8 +117,8 @@ def _put(file: str, columns: dict[str, list], row: list[str], line: int) -> None
     extra = row[len(columns) :]
     if len(row) < len(columns) or any(cell.strip() for cell in extra):
         raise DataError(
-            f"Line {line} of '{file}' has {len(row)} cells, but the header has {len(columns)}: correct it (a cell that holds the separator "
-            "needs double quotes around it)."
+            f"Line {line} of '{printable(file)}' has {len(row)} cells, but the header has {len(columns)}: correct it "
+            "(a cell that holds the separator needs double quotes around it)."
         )
     for values, cell in zip(columns.values(), row):
         values.append(cell)
@@ -120,16 +133,14 @@ def _json_lines(file: str) -> Sheet:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"Line {number} of '{file}' is not JSON ({error}): write one object a line.") from None
+            raise DataError(f"Line {number} of '{printable(file)}' is not JSON ({error}): write one object a line.") from None
         if not isinstance(row, dict):
-            raise DataError(f'Line {number} of \'{file}\' is not an object: write {{"path": ..., "label": ...}} on each line.')
+            raise DataError(f"Line {number} of '{printable(file)}' is not an object: write {{'path': ..., 'label': ...}} in JSON.")
         rows.append(row)
         numbers.append(number)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    odd = next((name for name in names if not is_text(name)), None)
-    if odd is not None:
-        raise DataError(f"'{file}' has a key that is not valid text, {odd!r}: rename it.")
-    return Sheet(file, {name: [row.get(name) for row in rows] for name in names}, numbers, "line")
+    columns = [[row.get(name) for row in rows] for name in names]
+    return Sheet(file, dict(zip(_names(file, names), columns)), numbers, "line")
 
 
 def _parquet(file: str) -> Sheet:
@@ -137,11 +148,13 @@ def _parquet(file: str) -> Sheet:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(file).read()
-        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        with pq.ParquetFile(file) as opened:
+            table = opened.read()
+        columns = [column.to_pylist() for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"The table '{file}' cannot be read as Parquet ({why}): it is damaged or of another format; write it again."
+            f"The table '{printable(file)}' cannot be read as Parquet ({printable(why)}): it is damaged or of "
+            "another format; write it again."
         ) from None
-    return Sheet(file, columns, list(range(1, table.num_rows + 1)), "row")
+    return Sheet(file, dict(zip(_names(file, table.column_names), columns)), list(range(1, table.num_rows + 1)), "row")

@@ -30,7 +30,7 @@ def read_labels(sheet: Sheet, names: Sequence[str], target: str, separator: str 
             raise OptionError(f"{len(names)} label columns are several labels, not a {target}: name one column, or leave out data.target.")
         return "labels", _flags(sheet, names)
     cells = [plain(value) for value in sheet.columns[names[0]]]
-    where = f"column '{names[0]}' of '{sheet.file}'"
+    where = f"column '{names[0]}' of '{sheet.shown}'"
     empty = [i for i, one in enumerate(cells) if one is None or (isinstance(one, list) and None in one)]
     check_given([sheet.numbers[i] for i in empty or _unknown(cells)], len(cells), where, sheet.unit)
     lists = [isinstance(one, list) for one in cells]
@@ -107,7 +107,7 @@ def _flags(sheet: Sheet, names: Sequence[str]) -> list[list[str]]:
     labels: list[list[str]] = [[] for _ in sheet.numbers]
     for name in sorted(set(names)):
         cells = [plain(value) for value in sheet.columns[name]]
-        where = f"column '{name}' of '{sheet.file}'"
+        where = f"column '{name}' of '{sheet.shown}'"
         check_given([sheet.numbers[i] for i, cell in enumerate(cells) if cell is None], len(cells), where, sheet.unit)
         for i, cell in enumerate(cells):
             flag = _TRUTH.get(cell.strip().lower()) if isinstance(cell, str) else None
@@ -125,7 +125,7 @@ def _float(sheet: Sheet, cell: str, i: int, name: str) -> float:
     number = float(cell.strip()) if _NUMBER.fullmatch(cell.strip()) else None
     if number is None or number in (float("inf"), float("-inf")):
         raise DataError(
-            f"Column '{name}' of '{sheet.file}' holds {cell!r} at {sheet.unit} {sheet.numbers[i]}, which is not a finite number: "
+            f"Column '{name}' of '{sheet.shown}' holds {cell!r} at {sheet.unit} {sheet.numbers[i]}, which is not a finite number: "
             "correct it, or read the column as names with --set data.target=class."
         )
     return number
@@ -147,5 +147,7 @@ def plain(value: object) -> object:
 def checked(sheet: Sheet, value: object, i: int) -> str:
     """The value of row i, if it is a text that can be written in a table. Raises DataError."""
     if not isinstance(value, str) or not is_text(value):
-        raise DataError(f"'{sheet.file}' holds {value!r} at {sheet.unit} {sheet.numbers[i]}, which is not a valid text: correct this cell.")
+        raise DataError(
+            f"'{sheet.shown}' holds {value!r} at {sheet.unit} {sheet.numbers[i]}, which is not a valid text: correct this cell."
+        )
     return value
