@@ -40,6 +40,14 @@ from graft.readers.labels import printable
 
 SECONDS = 60
 Rng = np.random.Generator
+_FILES = (
+    b"x.txt", b"x", b".x.png", b"x.JPEG", b"x.png.png", b"x\xff\xfe.png", "日本語 🐜.png".encode(), b"a\nb.png", b"x.jp2", b"'\"$(x).png",
+    "e\u0301.png".encode(), "\u202egnp.png".encode(), b"-rf.png", b"%s{0}.png", b"Thumbs.db", b"l" * 240 + b".png",
+)  # fmt: skip
+_FOLDERS = (
+    b"ANT", b"bee ", b" bee", b"\xff", "ämeise".encode(), b".hidden", b"__MACOSX", b"train", b"val", b"Dev", b"a\nb", b"x.png",
+    b"nan", b"[red]",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,47 +167,13 @@ def _other_kind(rng: Rng, raw: bytes) -> bytes:
 def _rename(rng: Rng, root: Path) -> None:
     """A wrong, odd or no extension; names that are hard to write."""
     file = _any(rng, root)
-    names = (
-        b"x.txt",
-        b"x",
-        b".x.png",
-        b"x.JPEG",
-        b"x.png.png",
-        b"x\xff\xfe.png",
-        "日本語 🐜.png".encode(),
-        b"a\nb.png",
-        b"x.jp2",
-        b"'\"$(x).png",
-        "e\u0301.png".encode(),
-        "\u202egnp.png".encode(),
-        b"-rf.png",
-        b"%s{0}.png",
-        b"Thumbs.db",
-        b"l" * 240 + b".png",
-    )
     if file.exists():
-        os.rename(file, os.fsencode(file.parent) + b"/" + names[rng.integers(len(names))])
+        os.rename(file, os.fsencode(file.parent) + b"/" + _FILES[rng.integers(len(_FILES))])
 
 
 def _rename_folder(rng: Rng, root: Path) -> None:
     folder = _any(rng, root, folders=True)
-    names = (
-        b"ANT",
-        b"bee ",
-        b" bee",
-        b"\xff",
-        "ämeise".encode(),
-        b".hidden",
-        b"__MACOSX",
-        b"train",
-        b"val",
-        b"Dev",
-        b"a\nb",
-        b"x.png",
-        b"nan",
-        b"[red]",
-    )
-    target = os.fsencode(folder.parent) + b"/" + names[rng.integers(len(names))]
+    target = os.fsencode(folder.parent) + b"/" + _FOLDERS[rng.integers(len(_FOLDERS))]
     if folder.exists() and not os.path.lexists(target):
         os.rename(folder, target)
 
@@ -289,11 +263,8 @@ def _write_table(rng: Rng, root: Path) -> Path:
         raw = "\n".join(json.dumps(row) for row in rows).encode()
     else:
         lines = [sign.join(["path", "label", "group"]), *(sign.join(str(cell) for cell in row.values()) for row in rows)]
-        raw = (
-            ("\r\n" if rng.integers(2) else "\n")
-            .join(lines)
-            .encode(("utf-8", "utf-8-sig", "utf-16", "latin-1")[rng.integers(4)], "replace")
-        )
+        text = ("\r\n" if rng.integers(2) else "\n").join(lines)
+        raw = text.encode(("utf-8", "utf-8-sig", "utf-16", "latin-1")[rng.integers(4)], "replace")
     damage = (None, None, flip, cut, insert, lambda rng, raw: b"", lambda rng, raw: raw.replace(b"path", b"pfad", 1))[rng.integers(7)]
     table.write_bytes(damage(rng, raw) if damage else raw)
     return table

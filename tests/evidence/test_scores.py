@@ -41,6 +41,13 @@ def test_few_rows_are_not_calibrated_on():
     assert degrees == 1.0 and "too few" in how
 
 
+def test_few_rows_that_are_all_right_do_not_make_it_certain():
+    made, targets = nets.task(), torch.arange(50) % 2
+    sure = 3.0 * torch.eye(2)[targets]
+    assert scores.temperature(made, sure, targets)[0] == 1.0
+    assert scores.temperature(made, sure.repeat(8, 1), targets.repeat(8))[0] < 1.0
+
+
 def table(labels):
     return pa.table({"path": [f"{i}.png" for i in range(len(labels))], "label": labels})
 

@@ -1,4 +1,5 @@
 import shutil
+import struct
 import warnings
 from pathlib import Path
 
@@ -55,6 +56,19 @@ def test_every_kind_of_defect_is_named(folder, tmp_path):
     assert len(before.train) == 36 + 8 and len(after.train) == 36
     assert {note.level for note in after.notes} == {"warning"}
     assert {Path(path).name for note in after.notes for path in note.files} == {*cases, "gone.png"}
+
+
+def test_decoders_are_quiet(folder, capfd, caplog):
+    Image.new("RGB", (4, 4)).save(folder / "cross" / "x.tif")
+    raw = bytearray((folder / "cross" / "x.tif").read_bytes())
+    at = raw.index(struct.pack("<HHI", 277, 3, 1))  # The tag of the samples of a pixel.
+    raw[at + 8 : at + 10] = struct.pack("<H", 1028)
+    (folder / "cross" / "x.tif").write_bytes(raw)
+    (folder / "cross" / "big.png").write_bytes(png_header(10_000, 10_000))
+    data = check(read(folder), share=0.5)
+    assert len(data.train) == 36 and caplog.records == [] and capfd.readouterr() == ("", "")
+    defect(str(folder / "cross" / "x.tif"))
+    assert caplog.records, "this file makes a decoder talk"
 
 
 def test_the_fingerprint_is_that_of_the_rows_left(folder):

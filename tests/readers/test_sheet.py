@@ -85,7 +85,7 @@ def test_json_lines(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "word"),
-    [("{", "Line 1"), ("[1]", "not an object"), ("[" * 100_000, "not JSON"), ("1" * 5000, "not JSON"), ('{"\\ud800": 1}', "key")],
+    [("{", "Line 1"), ("[1]", "not an object"), ("[" * 100_000, "not JSON"), ("1" * 5000, "not JSON"), ('{"\\ud800": 1}', "rename it")],
 )
 def test_damaged_json(tmp_path, line, word):
     fails(write(tmp_path, line + "\n", "t.jsonl"), word)

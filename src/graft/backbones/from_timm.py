@@ -194,6 +194,8 @@ def hub_file(name: str, config: dict, fetch: bool) -> str:
     except Exception as error:  # not in the cache: huggingface_hub has a dozen ways of saying so
         if not fetch:
             raise WeightsError(f"Weights of {name} are not in the local cache and fetching is off; {repair}.") from error
+    if _no_network():
+        raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.")
     try:
         return hf_hub_download(repository, "model.safetensors", etag_timeout=5)
     except (EntryNotFoundError, RepositoryNotFoundError) as error:
@@ -202,6 +204,23 @@ def hub_file(name: str, config: dict, fetch: bool) -> str:
         raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.") from error
     except Exception as error:  # no network shows as errors of several libraries below huggingface_hub
         raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.") from error
+
+
+def _no_network() -> bool:
+    """Whether the hub's name cannot be looked up, which spares half a minute of retries. Behind a proxy it need not be: False."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub import constants
+
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False
 
 
 def _credits(config: dict, source: str) -> tuple[str, str]:

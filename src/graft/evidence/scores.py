@@ -11,6 +11,7 @@ from ..metrics import calibration
 from ..metrics.bootstrap import intervals
 
 FEWEST = 20  # rows under which a temperature would fit noise
+ENOUGH = 200  # rows from which it may sharpen: few rows that are all right ask for certainty, and know nothing of mistakes
 
 
 def temperature(task: Task, outputs: Tensor, targets: Tensor) -> tuple[float, str]:
@@ -19,7 +20,10 @@ def temperature(task: Task, outputs: Tensor, targets: Tensor) -> tuple[float, st
         return 1.0, "a number needs no calibration"
     if len(targets) < FEWEST:
         return 1.0, f"only {len(targets)} selecting rows: too few to calibrate on"
-    return calibration.fit_temperature(outputs.numpy(), targets.numpy()), f"fitted on {len(targets)} selecting rows"
+    found, how = calibration.fit_temperature(outputs.numpy(), targets.numpy()), f"fitted on {len(targets)} selecting rows"
+    if found < 1 and len(targets) < ENOUGH:
+        return 1.0, f"{how}, too few of them to make the probabilities more certain"
+    return found, how
 
 
 def with_intervals(task: Task, outputs: Tensor, targets: Tensor, degrees: float, groups: np.ndarray | None = None) -> dict[str, dict]:

@@ -1,10 +1,13 @@
 """Every image is decoded once before training, so that a broken file is named at the start and not met in the last epoch."""
 
+import logging
 import os
 import stat
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
@@ -28,9 +31,7 @@ def check(data: Data, share: float = 0.05, threads: int = 2) -> Data:
     """
     tables = {name: table for name in _TABLES if (table := getattr(data, name)) is not None}
     paths = sorted({path for table in tables.values() for path in table.column(data.schema.input).to_pylist()})
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(1, threads)) as pool:
-        # Set here, once: the filters are shared by all threads. What a decoder only warns about can be used.
-        warnings.simplefilter("ignore")
+    with _quiet(), ThreadPoolExecutor(max(1, threads)) as pool:
         verdicts = zip(paths, pool.map(defect, paths))
         bad = {path: why for path, why in verdicts if why}
     if not bad:
@@ -48,6 +49,21 @@ def check(data: Data, share: float = 0.05, threads: int = 2) -> Data:
     return replace(
         data, **kept, notes=data.notes + notes, fingerprint=fingerprint(kept[name] for name in ("train", "val", "test") if name in kept)
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings or log lines from decoders: what they only warn about can be used, and the rest is said in the notes.
+    Set once for all threads, which share the filters."""
+    log = logging.getLogger("PIL")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def defect(path: str) -> str:

@@ -10,7 +10,8 @@ from . import groups, recipe
 @dataclass(frozen=True, kw_only=True)
 class Options(recipe.Training):
     """head_epochs: as for lp_ft. steps_down: how many times a further part of the body is unfrozen; the stages are shared among
-    them evenly. epochs: of all unfreezing phases together. smoothing: 0, as for lp_ft.
+    them evenly. epochs: of all unfreezing phases together. smoothing: 0 and
+    freeze as for lp_ft.
     """
 
     head_epochs: int = 100

@@ -12,7 +12,7 @@ from . import groups, recipe
 class Options(recipe.Training):
     """pull: strength alpha of the pull towards the start; 0.01 is the middle of the paper's range.
 
-    smoothing: 0, as for lp_ft.
+    smoothing (0), freeze and head_epochs as for lp_ft.
     weight_decay: 0 for the body, because the pull takes its place; head_decay: decay of the head, which has no start worth keeping.
     """
 

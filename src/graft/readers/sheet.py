@@ -102,7 +102,7 @@ def _names(file: str, given: list[str]) -> list[str]:
         raise DataError(f"'{printable(file)}' has two columns called {twice!r}: rename one of them.")
     odd = next((name for name in names if not name.isprintable()), None)
     if odd:
-        raise DataError(f"'{printable(file)}' has a column called {odd!r}, which cannot be shown as text: rename it.")
+        raise DataError(f"'{printable(file)}' has a column or key called {odd!r}, which cannot be shown as text: rename it.")
     return names
 
 
