@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pyarrow as pa
@@ -55,6 +56,10 @@ def test_columns_can_be_given_and_misspelt(folder):
     fails(path, "no target 'clas'", "'class'", error=OptionError, target="clas")
     path = table(folder, ["path,colour,size", *(f"img/{i}.png,{i % 2},{i % 3}" for i in range(8))])
     fails(path, "no column of labels", "'colour', 'size'", "--set data.label=A,B")
+
+
+def test_no_option_is_called_as_the_place_of_the_data_is():
+    assert "path" not in {field.name for field in dataclasses.fields(Options)}, "data.path is the table itself"
 
 
 def test_of_two_likely_labels_the_choice_is_told(folder):

@@ -51,10 +51,10 @@ class _Walk:
             with os.scandir(folder) as found:
                 everything = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
-            why = "this user may not read it" if isinstance(error, PermissionError) else (error.strerror or type(error).__name__)
-            raise DataError(
-                f"The folder '{printable(folder)}' cannot be listed ({why}): give the right to read it, or move it away."
-            ) from None
+            closed = isinstance(error, PermissionError)
+            why = "this user may not read it" if closed else (error.strerror or type(error).__name__)
+            mend = "give the right to read it" if closed else "mend it"
+            raise DataError(f"The folder '{printable(folder)}' cannot be listed ({why}): {mend}, or move it away.") from None
         folders, images = [], []
         for entry in everything:
             if entry.name.startswith(".") or entry.name.lower() in _HIDDEN:
