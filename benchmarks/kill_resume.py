@@ -22,23 +22,24 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 METHODS = {
-    "extract": ["method.epochs=60"], "extract with a trained head": ["task.head=linear", "method.epochs=60"],
+    "extract": [], "extract in folds": [], "extract with a trained head": ["task.head=linear", "method.epochs=60"],
     "scratch": ["method.epochs=6"], "finetune": ["method.epochs=6", "method.ema=0.9"], "gradual": ["method.epochs=6"],
     "lp_ft": ["method.epochs=6", "augment.mixup=0.2"], "l2_sp": ["method.epochs=6"],
 }  # fmt: skip
 
 
 def draw(folder: Path) -> None:
-    """Two classes of 20 noisy images of 40 pixels."""
+    """Two classes of 20 noisy images of 40 pixels, a third of them in val/; and 16 of them once more, without a split."""
     import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)
     for i in range(40):
-        place = folder / ("bright" if i % 2 else "dark")
-        place.mkdir(parents=True, exist_ok=True)
-        pixels = np.clip(rng.normal(100 + 50 * (i % 2), 50, (40, 40, 3)), 0, 255)
-        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
+        name, pixels = ("bright" if i % 2 else "dark"), np.clip(rng.normal(100 + 50 * (i % 2), 50, (40, 40, 3)), 0, 255)
+        places = [folder / "split" / ("val" if i % 6 < 2 else "train") / name] + [folder / "whole" / name] * (i < 16)
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
 
 
 def work(data: Path, out: Path, name: str) -> None:
@@ -53,7 +54,8 @@ def work(data: Path, out: Path, name: str) -> None:
         return
     method = name.split()[0]
     sets = ["backbone.image_size=32", "method.batch=8", *METHODS[name]]
-    api.fit(Spec.make(str(data), backbone="graft-mini", method=method, out=str(out), folds=None, threads=1, precision="exact", sets=sets))
+    data = data / ("whole" if "folds" in name else "split")
+    api.fit(Spec.make(str(data), backbone="graft-mini", method=method, out=str(out), threads=1, precision="exact", sets=sets))
 
 
 def child(data: Path, out: Path, name: str, after: float | None) -> tuple[bool, float]:
@@ -109,6 +111,7 @@ def main() -> None:
     share, differ, total, runs = -(-args.kills // len(METHODS)), 0, 0, 0
     for name in METHODS:
         folder = root / name.replace(" ", "-")
+        folder.mkdir()
         _, seconds = child(root / "data", folder / "whole", name, None)
         expected, kills, number = result(folder / "whole"), 0, 0
         while kills < share:

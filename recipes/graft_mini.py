@@ -147,7 +147,8 @@ def rate(step: int, steps: int, warm: int, peak: float) -> float:
     return peak * min(step / warm, 0.5 * (1 + np.cos(np.pi * min(step / steps, 1))) + 1e-3)
 
 
-def train(args, pixels, labels, features, logits, classes) -> tuple[Student, dict]:
+def start(args, classes: list[str]) -> tuple[Student, Student, torch.optim.Optimizer, list[dict]]:
+    """The student, its running mean, the optimizer and the log of the epochs behind: fresh, or as the last one left them."""
     torch.manual_seed(0)
     student, ema = Student(len(classes)), Student(len(classes))
     student.to(memory_format=torch.channels_last)
@@ -155,59 +156,70 @@ def train(args, pixels, labels, features, logits, classes) -> tuple[Student, dic
     decayed = [p for p in student.parameters() if p.ndim > 1]
     plain = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03}, {"params": plain, "weight_decay": 0}])
+    if not (args.work / "state.pt").exists():
+        return student, ema, optimizer, []
+    kept = torch.load(args.work / "state.pt", weights_only=True)
+    student.load_state_dict(kept["student"]), ema.load_state_dict(kept["ema"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return student, ema, optimizer, json.loads(kept["log"])
+
+
+def distil(student: Student, images: torch.Tensor, goal: torch.Tensor, answer: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """goal: standardised features [b, 1280] and answer: logits [b, 1000] of the teacher on the same crops."""
+    imitation, soft, hard = student(images)
+    told, said = F.softmax(answer / TEMPERATURE, 1), F.log_softmax(soft / TEMPERATURE, 1)
+    return (
+        F.smooth_l1_loss(imitation, goal)
+        + 0.5 * TEMPERATURE**2 * F.kl_div(said, told, reduction="batchmean")
+        + 0.3 * F.cross_entropy(hard, labels, label_smoothing=0.1)
+    )
+
+
+def train(args, pixels, labels, features, logits, classes) -> None:
+    student, ema, optimizer, log = start(args, classes)
     sample = np.asarray(features[0, :4000], np.float32)
     centre, spread = torch.from_numpy(sample.mean(0)), torch.from_numpy(sample.std(0) + 1e-3)
     n, batch = len(labels) - HELD_OUT, 192
-    per_epoch = n // batch
-    steps, state, log = args.epochs * per_epoch, args.work / "state.pt", []
-    first = 0
-    if state.exists():
-        kept = torch.load(state, weights_only=True)
-        student.load_state_dict(kept["student"]), ema.load_state_dict(kept["ema"])
-        optimizer.load_state_dict(kept["optimizer"])
-        first, log = kept["epoch"], json.loads(kept["log"])
-    for epoch in range(first, args.epochs):
+    per_epoch, state = n // batch, args.work / "state.pt"
+    for epoch in range(len(log), args.epochs):
         torch.manual_seed(1000 + epoch)
-        maps, view, start, seen = draw_crops(len(labels), epoch % VIEWS), epoch % VIEWS, time.time(), 0.0
+        maps, view, began, seen = draw_crops(len(labels), epoch % VIEWS), epoch % VIEWS, time.time(), 0.0
         order = torch.randperm(n).numpy() + HELD_OUT
         student.train()
         for i in range(per_epoch):
             step = epoch * per_epoch + i
             for group in optimizer.param_groups:
-                group["lr"] = rate(step, steps, 500, 3e-3)
+                group["lr"] = rate(step, args.epochs * per_epoch, 500, 3e-3)
             index = np.sort(order[i * batch : (i + 1) * batch])
             size = STUDENT_PIXELS[int(torch.randint(len(STUDENT_PIXELS), ()))]
             images = cut(torch.from_numpy(pixels[index]), maps[index], size)
             if torch.rand(()) < 0.5:
                 images = images.flip(3)
             images = normalise(photometric(images)).contiguous(memory_format=torch.channels_last)
-            imitation, soft, hard = student(images)
             goal = (torch.from_numpy(features[view, index].astype(np.float32)) - centre) / spread
-            answer = torch.from_numpy(logits[view, index].astype(np.float32)) / TEMPERATURE
-            loss = (
-                F.smooth_l1_loss(imitation, goal)
-                + 0.5 * TEMPERATURE**2 * F.kl_div(F.log_softmax(soft / TEMPERATURE, 1), F.softmax(answer, 1), reduction="batchmean")
-                + 0.3 * F.cross_entropy(hard, torch.from_numpy(labels[index]), label_smoothing=0.1)
-            )
+            answer = torch.from_numpy(logits[view, index].astype(np.float32))
+            loss = distil(student, images, goal, answer, torch.from_numpy(labels[index]))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(student.parameters(), 5.0)
             optimizer.step()
-            keep = min(0.999, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for old, new in zip(ema.state_dict().values(), student.state_dict().values(), strict=True):
-                    old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
+            follow(ema, student, min(0.999, (1 + step) / (10 + step)))
             seen += loss.item()
             if i % 50 == 0:
-                pace = (i + 1) * batch / (time.time() - start)
+                pace = (i + 1) * batch / (time.time() - began)
                 print(f"epoch {epoch} step {i}/{per_epoch} loss {loss.item():.3f} {pace:.0f}/s", flush=True)
-        log.append({"epoch": epoch, "loss": seen / per_epoch, "seconds": time.time() - start, **score(ema, pixels, labels)})
+        log.append({"epoch": epoch, "loss": seen / per_epoch, "seconds": time.time() - began, **score(ema, pixels, labels)})
         print(json.dumps(log[-1]), flush=True)
-        torch.save({"student": student.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(),
-                    "epoch": epoch + 1, "log": json.dumps(log)}, state.with_suffix(".new"))  # fmt: skip
+        whole = {"student": student.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(), "log": json.dumps(log)}
+        torch.save(whole, state.with_suffix(".new"))
         state.with_suffix(".new").replace(state)
-        save(args, ema, classes, log)
-    return ema, log
+        save(args, ema, log)
+
+
+@torch.no_grad()
+def follow(ema: Student, student: Student, memory: float) -> None:
+    for old, new in zip(ema.state_dict().values(), student.state_dict().values(), strict=True):
+        old.lerp_(new, 1 - memory) if old.is_floating_point() else old.copy_(new)
 
 
 @torch.inference_mode()
@@ -222,7 +234,7 @@ def score(student: Student, pixels: np.ndarray, labels: np.ndarray) -> dict:
     return {"held_out_top1": right / HELD_OUT}
 
 
-def save(args, ema: Student, classes: list[str], log: list[dict]) -> None:
+def save(args, ema: Student, log: list[dict]) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     tensors = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in ema.body.state_dict().items()}
     path = args.out / "graft_mini.safetensors"

@@ -1,12 +1,14 @@
-"""check_backbone has to refuse what breaks the rest of graft; each body here breaks one promise."""
+"""The contract suites hold over the whole catalogue, and refuse what breaks one promise."""
 
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pytest
 import torch
+from tests import nets
 from torch import nn
 
+from graft import catalog, testing
 from graft.core import Backbone, Origin, Prepare, Schema, Stage
 from graft.tasks import classification
 from graft.testing import check_backbone, check_task
@@ -117,3 +119,66 @@ def test_a_tasks_broken_promise_is_named(promise):
     check_task(TASK, table)
     with pytest.raises(AssertionError, match=promise):
         check_task(replace(TASK, **BROKEN_TASKS[promise]), table)
+
+
+@pytest.mark.parametrize("row", catalog.rows("method"), ids=lambda row: row.name)
+def test_every_method_of_the_catalogue_keeps_the_contract(row, tmp_path):
+    rows, task = nets.data(tmp_path / "photos"), nets.task()
+    values = {"epochs": 2, "batch": 4, **({"steps_down": 2} if row.name == "gradual" else {})}
+    options = catalog.options("method", row.name)(**values)
+    testing.check_method(catalog.resolve("method", row.name), options, lambda: nets.net(task), task, rows, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"frozen": 2}, "frozen stage learn"),
+        ({"frozen": 9}, "freezes 9 of 3"),
+        ({"streams": {}}, "no stream"),
+        ({"solve": lambda *_: None}, "objective or solve"),
+    ],
+)
+def test_a_methods_broken_promise_is_named(change, words, tmp_path):
+    rows, task = nets.data(tmp_path / "photos"), nets.task()
+
+    def phases(net, task, data, options):
+        inner = catalog.resolve("method", "finetune")(net, task, data, options)
+        yield replace(next(inner), **change)
+
+    options = catalog.options("method", "finetune")(epochs=1, batch=4)
+    with pytest.raises(AssertionError, match=words):
+        testing.check_method(phases, options, lambda: nets.net(task), task, rows, tmp_path)
+
+
+def test_a_method_that_draws_from_outside_is_noticed(tmp_path):
+    """A method whose phases depend on something that a second start does not see again."""
+    rows, task, calls = nets.data(tmp_path / "photos"), nets.task(), []
+
+    def phases(net, task, data, options):
+        calls.append(1)
+        net.head.final.weight.data.add_(0.01 * len(calls))
+        yield from catalog.resolve("method", "finetune")(net, task, data, options)
+
+    options = catalog.options("method", "finetune")(epochs=2, batch=4)
+    with pytest.raises(AssertionError, match="other weights"):
+        testing.check_method(phases, options, lambda: nets.net(task), task, rows, tmp_path)
+
+
+def test_every_reader_of_the_catalogue_keeps_the_contract(photos, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in sorted(photos.rglob("*.png"))))
+    paths = {"image_folder": str(photos), "csv_table": str(table)}
+    assert paths.keys() == {row.name for row in catalog.rows("reader")}, "give the new reader some data here"
+    for name, path in paths.items():
+        testing.check_reader(catalog.resolve("reader", name), path)
+
+
+def test_a_readers_broken_promise_is_named(photos):
+    from graft.readers import image_folder
+
+    def reader(path, options):
+        data = image_folder.read(path, options)
+        return replace(data, schema=replace(data.schema, classes=("circle", "cross")))
+
+    with pytest.raises(AssertionError, match="not among the classes"):
+        testing.check_reader(reader, str(photos), image_folder.Options())

@@ -1,14 +1,15 @@
-"""Contract suites: what graft relies on in a backbone or a task, for its own catalogue and for plug-in authors' tests."""
+"""Contract suites: what graft relies on in a reader, backbone, task or method, for its own catalogue and for plug-in authors' tests."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from .core import Backbone, Task
+    from .core import Backbone, Data, Net, Task
 
 
 def check_backbone(load: Callable[..., Backbone], name: str = "", options: object = None, tolerance: float = 1e-4) -> None:
@@ -262,3 +263,124 @@ def _check_solution(task, targets, k: int) -> None:
     assert torch.equal(again.eval()(features), first), "a head rebuilt from its config and tensors gives the same outputs"
     if task.trainable:
         assert any(p.requires_grad for p in solutions[0].head.parameters()), "the solved head of a trainable task can be trained on"
+
+
+def check_reader(read: Callable[..., Data], path: str, options: object = None) -> None:
+    """The contract of a reader on data it should understand. Raises AssertionError with one clear sentence.
+
+    read: `read(path, options) -> Data`; options: by default the Options beside it.
+    """
+    import os
+    import sys
+
+    import pyarrow as pa
+
+    options = sys.modules[read.__module__].Options() if options is None else options
+    data, again = read(path, options), read(path, options)
+    schema, tables = data.schema, [t for t in (data.train, data.val, data.test) if t is not None]
+    kinds = {"class": pa.types.is_string, "labels": pa.types.is_list, "number": pa.types.is_float64}
+    assert schema.target in kinds, f"the target '{schema.target}' is none of {', '.join(kinds)}"
+    assert list(schema.classes) == sorted(set(schema.classes)), "the classes are not sorted and unique"
+    assert len(data.train), "there are no rows to learn from"
+    for table in tables:
+        assert {schema.input, schema.label} <= set(table.column_names), f"a table lacks '{schema.input}' or '{schema.label}'"
+        assert pa.types.is_string(table[schema.input].type), "the input column is not text"
+        assert kinds[schema.target](table[schema.label].type), f"labels of type {table[schema.label].type} are no '{schema.target}'"
+        assert not table[schema.label].null_count, "a label is missing"
+        assert all(os.path.isabs(one) for one in table[schema.input].to_pylist()), "a path is not absolute"
+        cells = table[schema.label].to_pylist()
+        named = {name for cell in cells for name in (cell if isinstance(cell, list) else [cell])}
+        assert schema.target == "number" or named <= set(schema.classes), "a label is not among the classes"
+    assert data.fingerprint and data.fingerprint == again.fingerprint, "two readings of the same files have different fingerprints"
+    assert data.train.equals(again.train), "two readings of the same files give different rows"
+    assert data.plan is None, "roles are given by readers.split, not by the reader"
+
+
+def check_method(phases: Callable, options: object, make_net: Callable[[], Net], task: Task, data: Data, folder: object) -> None:
+    """The contract of a method, by running it twice. Raises AssertionError with one clear sentence.
+
+    phases: `phases(net, task, data, options)`; options: few epochs, small batches. make_net() -> a fresh Net with the
+    same weights each time, small. data: with roles, a few small images. folder: an empty pathlib.Path to run in.
+    The second run is stopped at its first checkpoint and resumed; it has to end with the same bits as the first.
+    """
+    import torch
+
+    from .engine import checkpoint, execute
+
+    nets, real = [], checkpoint.save
+    for name in ("whole", "stopped"):
+        if name == "stopped":
+            _stop_at_first_checkpoint(lambda: _run_method(phases, options, make_net(), task, data, folder / "stopped"))
+        net = make_net()
+        outcome = _run_method(phases, options, net, task, data, folder / name)
+        assert outcome.phases, "the method yields no phase"
+        assert task.primary in outcome.scores, f"the outcome has no '{task.primary}'"
+        assert all(torch.isfinite(value).all() for value in net.state_dict().values() if value.is_floating_point()), "weights not finite"
+        nets.append(net.state_dict())
+    assert checkpoint.save is real and execute.SAVE_EVERY > 0
+    assert nets[0].keys() == nets[1].keys(), "a resumed run has other tensors than one that was not stopped"
+    differ = [name for name, value in nets[0].items() if not torch.equal(value, nets[1][name])]
+    assert not differ, f"a resumed run ends with other weights than one that was not stopped: {', '.join(differ[:3])}"
+
+
+def _run_method(phases: Callable, options: object, net: Net, task: Task, data: Data, folder):
+    import torch
+
+    from .core import Net
+    from .data.augment import Augment
+    from .data.augment import Options as Augmentation
+    from .data.streams import Streams
+    from .engine import execute
+    from .engine.device import Machine
+    from .engine.journal import Journal
+
+    def sound():
+        generator = phases(net, task, data, options)
+        phase = next(generator)
+        while True:
+            _check_phase(phase, net)
+            try:
+                phase = generator.send((yield phase))
+            except StopIteration:
+                return
+
+    assert isinstance(net, Net), "make_net has to give a graft.core.Net"
+    folder.mkdir(exist_ok=True)
+    journal = Journal()
+    journal.open(folder)
+    with Streams(net.prepare, task.encode, Augment(Augmentation()), 0, classes=len(data.schema.classes), threads=1) as streams:
+        setting = execute.Setting("final", folder, net, task, data, streams, Machine(torch.device("cpu")), journal, 0)
+        return execute.execute(sound, setting)
+
+
+def _check_phase(phase, net: Net) -> None:
+    """Groups are a partition of parameters that exist, none of them in a frozen stage."""
+    known = {name for name, _ in net.named_parameters()}
+    if phase.extras is not None:
+        known |= {f"extras.{name}" for name, _ in phase.extras.named_parameters()}
+    names = [name for group in phase.groups for name in group.parameters]
+    assert "train" in phase.streams, f"phase '{phase.name}' has no stream called 'train'"
+    assert (phase.solve is None) != (phase.objective is None), f"phase '{phase.name}' needs an objective or solve, and not both"
+    assert len(names) == len(set(names)), f"phase '{phase.name}' has a parameter in two groups"
+    assert set(names) <= known, f"phase '{phase.name}' names parameters that do not exist: {sorted(set(names) - known)[:3]}"
+    assert 0 <= phase.frozen <= len(net.stages), f"phase '{phase.name}' freezes {phase.frozen} of {len(net.stages)} stages"
+    frozen = tuple(f"stages.{i}." for i in range(phase.frozen))
+    still = [name for name in names if name.startswith(frozen)] if frozen else []
+    assert not still, f"phase '{phase.name}' lets a frozen stage learn: {still[:3]}"
+
+
+def _stop_at_first_checkpoint(run: Callable[[], object]) -> None:
+    from .engine import checkpoint, execute
+
+    real, every = checkpoint.save, execute.SAVE_EVERY
+
+    def save(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    checkpoint.save, execute.SAVE_EVERY = save, 0.0
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            run()
+    finally:
+        checkpoint.save, execute.SAVE_EVERY = real, every
