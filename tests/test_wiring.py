@@ -61,3 +61,13 @@ def test_contradictions_are_refused(photos, tmp_path):
     (tmp_path / "x.docx").write_text("x")
     with pytest.raises(DataError, match="no known kind"):
         assemble(tmp_path / "x.docx")
+
+
+def test_the_task_says_what_whole_numbers_are_and_has_to_fit(photos, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\n" + "".join(f"{f},{i % 3}\n" for i, f in enumerate(sorted(photos.rglob("*.png")))))
+    assert assemble(table, method="extract")[0].data.schema.target == "class"
+    parts, _ = assemble(table, method="extract", task="regression")
+    assert parts.data.schema.target == "number" and parts.task.name == "regression"
+    with pytest.raises(OptionError, match="classification"):
+        assemble(photos, task="regression")

@@ -69,6 +69,10 @@ def taps(layers: tuple[str | int, ...], names: tuple[str, ...]) -> tuple[int, ..
 def read(spec: Spec, journal: Journal) -> tuple[Spec, Data]:
     """The data, checked file by file and with their roles."""
     path, spec = spec.data.values["path"], name_reader(spec, journal)
+    named = {task: target for target, task in _TASKS.items()}.get(spec.task.name)
+    if named and "target" in catalog.options("reader", spec.data.name).__dataclass_fields__ and "target" not in spec.data.values:
+        # Whole numbers in a table may be names or amounts; the task that the user named says which.
+        spec = replace(spec, data=Part(spec.data.name, {**spec.data.values, "target": named}))
     data = catalog.resolve("reader", spec.data.name)(path, options("data", spec.data))
     data = files.check(data, share=options("data", spec.data).bad_share)
     data = split.assign(data, select_on=spec.select_on, folds=spec.folds, seed=spec.seed)
@@ -117,12 +121,18 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
 
 def name_task(spec: Spec, data: Data, journal: Journal) -> Spec:
     if spec.task.name != "auto":
+        if spec.task.name in _TASKS.values() and spec.task.name != _TASKS[data.schema.target]:
+            raise OptionError(
+                f"Task '{spec.task.name}' does not fit these data, whose labels are {_LABELS[data.schema.target]}; "
+                f"use --task {_TASKS[data.schema.target]}, or leave it out."
+            )
         return spec
-    name = {"class": "classification", "labels": "multilabel", "number": "regression"}[data.schema.target]
+    name = _TASKS[data.schema.target]
     journal.decide("task", name, f"the labels are {_LABELS[data.schema.target]}", "--task")
     return replace(spec, task=Part(name, spec.task.values))
 
 
+_TASKS = {"class": "classification", "labels": "multilabel", "number": "regression"}
 _LABELS = {"class": "one name a sample", "labels": "several names a sample", "number": "numbers"}
 
 
