@@ -114,7 +114,8 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     augment = Augment(options("augment", spec.augment))
     streams = Streams(backbone.prepare, task.encode, augment, spec.seed, classes=classes, column=data.schema.input)
     parts = Parts(spec.filled(), data, backbone, task, streams, machine)
-    taps(task.layers, backbone.names)
+    # A method checks its options against the net before its first phase; do that before anything is written.
+    next(parts.phases(parts.net("final"), data)(), None)
     write_down(parts, journal)
     return parts
 
