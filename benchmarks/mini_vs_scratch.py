@@ -59,7 +59,7 @@ def main() -> None:
         pairs, sides, seconds = [], ([], []), ([], [])
         for seed in range(args.seeds):
             data = str(digits(root / f"digits{seed}", seed=seed)) if name == "digits" else str(args.data / name)
-            found = [one(data, None, seed, root / f"{name}{seed}")]
+            found = [one(data, None, seed, root / f"{name}{seed}mini")]
             limit = found[0][1] if args.budget == "equal" else None
             found.append(one(data, "scratch", seed, root / f"{name}{seed}scratch", limit))
             for side, (right, took, _) in enumerate(found):

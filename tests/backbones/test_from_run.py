@@ -98,3 +98,11 @@ def test_what_is_not_a_finished_run_is_refused(tmp_path, body):
 
 def test_folder_of_the_model_itself(tmp_path, body):
     assert from_run.load(f"run:{_run(tmp_path / 'one', body) / 'model'}", Options()).names == body.names
+
+
+def test_a_body_whose_stages_were_called_otherwise_is_rebuilt_under_its_old_names():
+    from graft.backbones import describe, from_timm, rebuild
+
+    body = from_timm.load("test_resnet", from_timm.Options(weights="none"), 0)
+    described = describe(body) | {"names": [f"old{i}" for i in range(len(body.names))]}
+    assert rebuild(described).names == tuple(described["names"])

@@ -66,7 +66,7 @@ def test_it_says_what_how_good_from_what_and_how_to_use_it():
     ):
         assert fact in card, fact
     assert re.search(r"\| accuracy \(primary\) \| 0\.92 \| 0\.85 to 0\.97 \|\n\| macro_f1 \|", card)
-    assert "| train | 80 | ant: 40, bee: 40 |" in card and "One file could not be read." in card and "Quiet." not in card
+    assert "| learnt | 80 | ant: 40, bee: 40 |" in card and "One file could not be read." in card and "Quiet." not in card
     assert "/somewhere" not in card, "a card is passed on and must not tell where the data stood"
 
 
@@ -97,4 +97,4 @@ def test_limits_fit_the_target(target, limit):
 def test_without_scores_it_says_so_and_without_counts_it_is_silent():
     card = text(DESCRIBED, {})
     assert "This model was not scored." in card and "## Data" not in card
-    assert "| train | 80 | |" in text(DESCRIBED, {"data": {**DATA, "counts": {"train": 80, "val": None}}})
+    assert "| learnt | 80 | |" in text(DESCRIBED, {"data": {**DATA, "counts": {"train": 80, "val": None}}})

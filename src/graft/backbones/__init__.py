@@ -41,8 +41,10 @@ def rebuild(described: dict) -> Backbone:
             built = gabor.rebuild(origin.build)
         else:
             raise WeightsError(f"The model's body is of the kind '{kind}', which is not known here; install the plug-in that made it.")
-        if list(built.names) != list(described["names"]) or list(built.widths) != list(described["widths"]):
+        # Names are only words and may have changed between versions; what counts is where the body is cut.
+        built = replace(built, names=tuple(described["names"]))
+        if list(built.widths) != list(described["widths"]):
             raise WeightsError("The model's body comes out in other stages here; install the version of timm that it was made with.")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise WeightsError("The model's description is damaged; export the model again.") from error
     return replace(built, prepare=prepared, origin=origin, pool=described["pool"], prefix_tokens=described["prefix_tokens"])

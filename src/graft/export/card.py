@@ -86,10 +86,11 @@ def _data(data: dict, source: str) -> str:
         return ""
     lines = [
         f"## Data\n\n{source}; fingerprint `{data.get('fingerprint', 'unknown')}`.\n",
-        "| split | samples | by class |",
+        "| rows that | samples | by class |",
         "|---|---|---|",
     ]
     for split, by_class in counts.items():
+        split = {"train": "learnt", "val": "selected", "test": "were scored"}.get(split, split)
         if isinstance(by_class, dict):
             shown = ", ".join(f"{name}: {count}" for name, count in list(by_class.items())[:20])
             lines.append(f"| {split} | {sum(by_class.values())} | {shown}{', ...' if len(by_class) > 20 else ''} |")
