@@ -71,3 +71,10 @@ def test_the_task_says_what_whole_numbers_are_and_has_to_fit(photos, tmp_path):
     assert parts.data.schema.target == "number" and parts.task.name == "regression"
     with pytest.raises(OptionError, match="classification"):
         assemble(photos, task="regression")
+
+
+def test_a_budget_limits_every_phase_and_a_limit_of_the_users_own_stays(photos):
+    parts, chosen = assemble(photos, method="gradual", budget="60s")
+    assert parts.spec.method.values["seconds"] == pytest.approx(0.8 * 60 / 6 / 3, abs=0.01) and "time limit of a phase" in chosen
+    spec = Spec.make(str(photos), method="finetune", budget="60s", sets=["method.seconds=7", "backbone.image_size=32"])
+    assert wiring.assemble(spec, Journal()).spec.method.values["seconds"] == 7

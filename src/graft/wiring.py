@@ -103,7 +103,7 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     machine = device.find(spec.threads)
     spec, data = read(spec, journal)
     spec = name_task(spec, data, journal)
-    spec = name_method(spec, data, journal)
+    spec = share_budget(name_method(spec, data, journal), data, journal)
     spec = name_backbone(spec, journal)
     row = backbone_row(spec.backbone.name)
     opts = options("backbone", spec.backbone)
@@ -149,6 +149,17 @@ def name_method(spec: Spec, data: Data, journal: Journal) -> Spec:
         name, why = "extract", f"about {fewest} learning rows a class are too few to fine-tune on and to choose an epoch by"
     journal.decide("method", name, why, "--method")
     return replace(spec, method=Part(name, spec.method.values))
+
+
+def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
+    """--budget as a time limit for each phase that learns by gradient descent; a limit the user gave stays."""
+    if spec.budget is None or "seconds" in spec.method.values:
+        return spec
+    fits, phases = data.plan.folds + 1, options("method", spec.method).limited_phases
+    seconds = round(0.8 * spec.budget / fits / phases, 2)
+    why = f"four fifths of the budget for {fits} fit{'s' if fits > 1 else ''} of {phases} phase{'s' if phases > 1 else ''}"
+    journal.decide("time limit of a phase", f"{seconds:g} s", f"{why}, the rest to read, score and report", "--set method.seconds")
+    return replace(spec, method=Part(spec.method.name, {**spec.method.values, "seconds": seconds}))
 
 
 def name_backbone(spec: Spec, journal: Journal) -> Spec:

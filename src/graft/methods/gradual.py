@@ -19,6 +19,10 @@ class Options(recipe.Training):
     smoothing: float = 0.0
     freeze: str | int | None = None
 
+    @property
+    def limited_phases(self) -> int:
+        return max(1, self.steps_down)
+
 
 def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     """The head, then the top stages, then more, down to `freeze` (ULMFiT, Howard & Ruder, 2018).

@@ -51,6 +51,11 @@ class Training:
     augment: bool = True
     seconds: float | None = None
 
+    @property
+    def limited_phases(self) -> int:
+        """How many phases `seconds` limits, one after the other."""
+        return 1
+
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
             value = getattr(self, name)
