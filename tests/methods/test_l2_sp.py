@@ -19,5 +19,5 @@ def test_the_pull_is_the_papers(tmp_path):
             parameter.add_(0.01)
         net.head(torch.zeros(1, 16))
     loss = made.loss(net(batch["train"].inputs), batch["train"].targets)
-    moved = sum(float(((p - start[n]) ** 2).sum()) for n, p in net.named_parameters() if n.startswith("stages."))
-    assert float(phase.objective(net, batch)) == pytest.approx(float(loss) + 0.5 * 0.3 * moved, rel=1e-4)
+    moved = sum(float(((p.detach() - start[n]) ** 2).sum()) for n, p in net.named_parameters() if n.startswith("stages."))
+    assert float(phase.objective(net, batch).detach()) == pytest.approx(float(loss.detach()) + 0.5 * 0.3 * moved, rel=1e-4)

@@ -19,7 +19,7 @@ def demo(
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> Answer:
-    """See what transfer is worth. Fits handwritten digits with ten labels a class, from graft-mini and from scratch, at equal budget."""
+    """See what transfer is worth. Fits handwritten digits with ten labels a class, from graft-mini and, with more time, from scratch."""
     from .. import api
 
     with follow(quiet) as progress:
