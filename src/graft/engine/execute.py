@@ -297,12 +297,3 @@ def _reporter(phase: Phase, epoch: int, loop: train.Loop, setting: Setting):
         )  # fmt: skip
 
     return report
-
-
-def count_learning(outcome_phases: tuple[dict, ...], journal_rows: list[dict]) -> int:
-    """The most parameters that any phase of the final run let learn."""
-    rows = [r for r in journal_rows if r["event"] == "phase" and r.get("run") == "final"]
-    return max((int(r["trainable"]) for r in rows), default=0)
-
-
-__all__ = ["Outcome", "Setting", "count_learning", "execute"]
