@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..core import Net
+from ..core import Net, State
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,17 @@ def _cpu_name() -> str:
 
 
 @torch.no_grad()
-def pooled_width(net: Net) -> int:
-    """The width of the net's pooled features, by a pass over one zero image; modes are restored."""
+def blank(net: Net, stop: int) -> State:
+    """The state of one zero image at depth `stop`, for its shapes; eval mode, and the net's modes are restored."""
     modes = [module.training for module in net.modules()]
     net.eval()
-    width = net.advance(torch.zeros(1, 3, net.prepare.size, net.prepare.size), 0, net.pooled)["x"].shape[1]
+    where = next((p.device for p in net.parameters()), torch.device("cpu"))
+    state = net.advance(torch.zeros(1, 3, net.prepare.size, net.prepare.size, device=where), 0, stop)
     for module, mode in zip(net.modules(), modes, strict=True):
         module.training = mode
-    return width
+    return state
+
+
+def pooled_width(net: Net) -> int:
+    """The width of the net's pooled features."""
+    return blank(net, net.pooled)["x"].shape[1]

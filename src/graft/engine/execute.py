@@ -105,7 +105,7 @@ def _announce(phase: Phase, number: int, setting: Setting) -> None:
          "parameters": sum(known[n].numel() for n in g.parameters if n in known)}
         for g in phase.groups
     ]  # fmt: skip
-    depth, why = prefix.depth(setting.net, phase, _rows(phase, setting), prefix.LIMIT_MB, setting.streams.augment.active)
+    depth, why = _prefix(phase, setting)
     setting.journal.write(
         "phase", run=setting.run, phase=phase.name, number=number, epochs=phase.epochs, frozen=phase.frozen, groups=groups,
         trainable=sum(g["parameters"] for g in groups), total=sum(p.numel() for p in setting.net.parameters()),
@@ -120,11 +120,15 @@ def _rows(phase: Phase, setting: Setting) -> int:
     return selecting + sum(len(stream.table) for stream in phase.streams.values())
 
 
+def _prefix(phase: Phase, setting: Setting) -> tuple[int, str]:
+    """A head that is solved needs all features at once, however much memory they take."""
+    limit = float("inf") if phase.solve is not None else prefix.LIMIT_MB
+    return prefix.depth(setting.net, phase, _rows(phase, setting), limit, setting.streams.augment.active)
+
+
 def _feed(phase: Phase, setting: Setting) -> Feed:
     rows = _rows(phase, setting)
-    depth, _ = prefix.depth(
-        setting.net, phase, rows, float("inf") if phase.solve is not None else prefix.LIMIT_MB, setting.streams.augment.active
-    )
+    depth, _ = _prefix(phase, setting)
     began, seen = time.monotonic(), 0
 
     def tick(count: int) -> None:
@@ -190,7 +194,7 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
     if phase.keep == "best":
         checkpoint.restore(checkpoint.changing(net, phase), best)
     elif loop.average:
-        loop._swap()
+        loop.swap()
     outputs = forward.outputs(net, feed.plain(setting.data.val), setting.machine)
     targets = setting.task.encode(setting.data.val)
     row = {"phase": phase.name, "epoch": max(progress.best_epoch, 0) if phase.keep == "best" else progress.epoch,
@@ -233,7 +237,7 @@ def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: d
             key = _key(setting.task, scores)
             better = not progress.best_key or key > tuple(progress.best_key)
         if better and phase.keep == "best":
-            progress.best_key, progress.best_epoch, progress.best_scores = key, progress.epoch, scores
+            progress.best_key, progress.best_epoch = key, progress.epoch
             best.clear()
             best.update(checkpoint.copy(checkpoint.changing(setting.net, phase)))
     if epoch is not None:

@@ -1,8 +1,7 @@
 """How much of the net is constant in a phase, so that it need be run only once, and why not more."""
 
-import torch
-
 from ..core import Net, Phase
+from . import device
 
 LIMIT_MB = 1500.0
 
@@ -19,22 +18,10 @@ def depth(net: Net, phase: Phase, rows: int, limit_mb: float = LIMIT_MB, augment
         return 0, "the first stage learns"
     whole = phase.frozen >= len(net.stages)
     for stop in (net.pooled,) if whole else range(phase.frozen, 0, -1):
-        size = _floats(net, stop) * 4 * rows / 2**20
+        size = sum(value.numel() for value in device.blank(net, stop).values()) * 4 * rows / 2**20
         if size <= limit_mb:
             if whole:
                 return stop, "all stages are frozen: only the head is run again"
             why = "the next stage learns" if stop == phase.frozen else "deeper states would not fit in memory"
             return stop, f"stage {stop} of {len(net.stages)}: {why}"
     return 0, f"the states of {rows} samples would not fit in {limit_mb:.0f} MB"
-
-
-@torch.no_grad()
-def _floats(net: Net, stop: int) -> int:
-    """Numbers in one sample's state at a depth."""
-    modes = [module.training for module in net.modules()]
-    net.eval()
-    device = next((p.device for p in net.parameters()), torch.device("cpu"))
-    state = net.advance(torch.zeros(1, 3, net.prepare.size, net.prepare.size, device=device), 0, stop)
-    for module, mode in zip(net.modules(), modes, strict=True):
-        module.training = mode
-    return sum(value.numel() for value in state.values())

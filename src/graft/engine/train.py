@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -69,7 +69,6 @@ class Progress:
     began: float = 0.0
     best_epoch: int = -1
     best_key: tuple[float, ...] = ()
-    best_scores: dict[str, float] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -99,14 +98,15 @@ class Loop:
     @contextlib.contextmanager
     def averaged(self):
         """Inside, the learning parameters hold their average."""
-        self._swap()
+        self.swap()
         try:
             yield
         finally:
-            self._swap()
+            self.swap()
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def swap(self) -> None:
+        """Exchange the learning parameters and their average, where one is kept."""
         for mean, live in zip(self.average, self.learning, strict=bool(self.average)):
             kept = live.clone()
             live.copy_(mean)
