@@ -3,6 +3,8 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Each peer of benchmarks/against_peers.py has an environment of its own, with torch, torchvision and timm as graft's.
+PEERS := benchmarks/peers/.venvs
 # The first of these that runs and is new enough; `make setup PYTHON=/path/to/python3` overrides it.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -10,10 +12,10 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench bench-peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## .venv with the graft command in it; at once when nothing changed
 	@:
@@ -43,6 +45,16 @@ check: setup ## style and the rules of the tree
 bench: setup ## the measurements of docs/benchmarks.md (long)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
 
+bench-peers: setup $(PEERS)/hf/.installed $(PEERS)/fastai/.installed ## graft beside other tools, in environments of their own
+	@$(BIN)/python benchmarks/against_peers.py $(ARGS)
+
+$(PEERS)/%/.installed: benchmarks/peers/requirements-%.txt constraints.txt
+	@"$(BIN)/python" -m venv --clear $(@D)
+	@echo "Installing into $(@D); the first time this takes some minutes ..."
+	@$(@D)/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -r $< || \
+		{ echo "The installation failed; the message above says why. It needs a Python package index once: try again with a network." >&2; exit 2; }
+	@touch $@
+
 clean: ## remove .venv and what tests and builds left
-	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	@rm -rf $(VENV) $(PEERS) build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -12,6 +12,8 @@ from graft import catalog
 from graft.core import Backbone, Data, Net, Origin, Plan, Prepare, Schema, Stage
 from graft.data.augment import Augment, Options
 from graft.data.streams import Streams
+from graft.engine.device import Machine
+from graft.engine.passes import Passes
 from graft.heads.pool import pooling
 
 SIZE = 16
@@ -65,9 +67,14 @@ def task(**values):
     return catalog.resolve("task", "classification")(schema, catalog.options("task", "classification")(**values))
 
 
-def streams(made, preset: str = "light", **values) -> Streams:
+def streams(made, preset: str = "light", views: int = 0, **values) -> Streams:
     prepare = Prepare(size=SIZE, crop=1.0, interpolation="bilinear")
-    return Streams(prepare, made.encode, Augment(Options(preset=preset)), 0, classes=2, threads=1, **values)
+    return Streams(prepare, made.encode, Augment(Options(preset=preset, views=views)), 0, classes=2, threads=1, **values)
+
+
+def passes(made, preset: str = "light", store=None, precision: str = "auto", **values) -> Passes:
+    """Over the images of `streams`, with states in memory unless a store is given."""
+    return Passes(streams(made, preset, **values), Machine(torch.device("cpu")), precision, store)
 
 
 def phases(name: str, joined, made, rows, **values):

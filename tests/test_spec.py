@@ -40,6 +40,7 @@ def test_every_flag_names_a_setting_that_exists():
     for target in FLAGS.values():
         section, _, name = target.partition(".")
         known = {field.name for row in catalog.rows(SECTIONS[section]) for field in fields(catalog.options(row.kind, row.name))}
+        known |= {field.name for field in fields(augment.Options)} if section == "augment" else set()
         assert name in known | {"name", "path"}, target
 
 

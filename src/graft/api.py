@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .core import Run
 from .engine import journal as diary
-from .errors import DataError, OptionError, OutputError, Stopped
+from .errors import DataError, OptionError, OutputError, Stopped, nearest
 from .spec import Spec, key
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -104,6 +104,32 @@ def show(folder: str | os.PathLike) -> dict:
         **{f"{name}s" if name != "kept" else name: [r for r in rows if r["event"] == name] for name in kept},
         "spec": (Path(folder) / "spec.toml").read_text(encoding="utf-8"),
     }
+
+
+def cache(limit: str | None = None, clear: str | None = None) -> dict:
+    """The store of activations and compiled networks: its folder (None where there is none, and then `why`), limit and bytes,
+    what it has held, newest first, and how many bytes were freed.
+
+    limit: a new limit, "20GB", which holds at once. clear: "all", "activations", "compiled" or a body's name. Raises
+    OptionError where one of them makes no sense, or where there is no store to which it could apply.
+    """
+    from .engine import store
+
+    nbytes, found = None if limit is None else store.size(limit), store.find()
+    if found is None:
+        if limit is not None or clear is not None:
+            raise OptionError(store.why_not())
+        return {"folder": None, "why": store.why_not(), "limit": 0, "bytes": 0, "freed": 0, "held": []}
+    known = {"all", "activations", "compiled", *(one["about"].get("body") for one in found.held())} - {None}
+    if clear is not None and clear not in known:
+        raise OptionError(f"The store holds nothing of '{clear}'.{nearest(clear, sorted(known))}")
+    freed = 0 if clear is None else found.clear(clear)
+    if nbytes is not None:
+        found.set_limit(nbytes)
+        freed += found.trim()
+    held = found.held()
+    total = sum(one["bytes"] for one in held)
+    return {"folder": str(found.folder), "why": "", "limit": found.limit, "bytes": total, "freed": freed, "held": held}
 
 
 def demo(out: str | os.PathLike = "demo-run", *, on_event: Listener = None) -> dict:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from .core import Data, Net, Run
 from .data import images
-from .engine import checkpoint, device, explain, forward, precision
+from .engine import checkpoint, device, explain, forward, store
 from .engine.execute import Outcome, Setting, execute
 from .engine.journal import Journal, decisions, read
+from .engine.passes import Passes
 from .evidence import scores as evidence
 from .export import bundle
 from .readers import split
@@ -32,16 +33,16 @@ class Scored:
 
 def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     """Train (every fold, then the final net), score the locked rows once, save, explain, report. Safe to run again after a kill."""
-    parts = choose_precision(parts, folder, journal)
+    passes = make_passes(parts, folder, journal)
     write_json(folder / "data.json", describe_data(parts.data))
-    write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": str(parts.machine.dtype)})
+    write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": parts.spec.precision})
     pq.write_table(roles(parts.data), folder / "splits.parquet")
-    folded = [fold(parts, folder, journal, k) for k in range(parts.data.plan.folds)]
+    folded = [fold(parts, passes, folder, k) for k in range(parts.data.plan.folds)]
     data = split.final_data(parts.data, parts.spec.seed) if folded else parts.data
-    outcome, net = train(parts, folder, journal, "final", data)
+    outcome, net = train(parts, passes, folder, "final", data)
     degrees, how = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
     journal.write("temperature", value=degrees, how=how)
-    scored = join(folded) if folded else score(parts, net, data.test, journal)
+    scored = join(folded) if folded else score(parts, passes, outcome, data.test)
     result = write_scores(parts, folder, journal, outcome, scored, degrees)
     told = bundle.write(
         folder / "model", net, parts.task, parts.backbone, degrees, samples(scored.table, parts),
@@ -58,46 +59,41 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     return Run(folder, result, result["seconds"], decisions(read(folder)))
 
 
-def choose_precision(parts: Parts, folder: Path, journal: Journal) -> Parts:
-    """float32 or bfloat16 for training steps, as tried on this machine; a resumed run takes what the first start chose."""
-    chosen = next((r["value"] for r in read(folder) if r["event"] == "decision" and r["what"] == "precision"), None)
-    if chosen is None:
-        if parts.spec.method.name == "extract":
-            return parts
-        net = parts.net("trial")
-        size = parts.backbone.prepare.size
-        pixels = torch.zeros(8, 3, size, size).contiguous(memory_format=torch.channels_last)
-        dtype, why = precision.choose_dtype(parts.machine, net, pixels, parts.spec.precision)
-        chosen = str(dtype).removeprefix("torch.")
-        journal.decide("precision", chosen, why, "--precision exact|fast")
-    return replace(parts, machine=replace(parts.machine, dtype=getattr(torch, chosen)))
+def make_passes(parts: Parts, folder: Path, journal: Journal) -> Passes:
+    """What passes through frozen stages share, over all folds; a resumed run keeps to what its trials found."""
+    decided = {r["what"]: r["value"] for r in read(folder) if r["event"] == "decision"}
+    found = store.find()
+    if found is None:
+        journal.write("note", level="info", text=store.why_not(), count=0, files=[])
+    return Passes(parts.streams, parts.machine, parts.spec.precision, found, journal, decided)
 
 
-def train(parts: Parts, folder: Path, journal: Journal, run: str, data: Data) -> tuple[Outcome, Net]:
+def train(parts: Parts, passes: Passes, folder: Path, run: str, data: Data) -> tuple[Outcome, Net]:
     net = parts.net(run)
-    setting = Setting(run, folder, net, parts.task, data, parts.streams, parts.machine, journal, parts.spec.seed)
+    setting = Setting(run, folder, net, parts.task, data, passes, passes.journal, parts.spec.seed)
     return execute(parts.phases(net, data), setting), net
 
 
-def fold(parts: Parts, folder: Path, journal: Journal, k: int) -> Scored:
+def fold(parts: Parts, passes: Passes, folder: Path, k: int) -> Scored:
     """Train without the rows of fold k and predict them; a fold that was finished before a kill is read back."""
     data, path = split.fold_data(parts.data, k, parts.spec.seed), folder / "checkpoints" / f"fold{k + 1}.safetensors"
     kept = checkpoint.load(path)
     if kept is not None:
         return Scored(data.test, kept[0]["outputs"], kept[0]["targets"])
-    outcome, net = train(parts, folder, journal, f"fold{k + 1}", data)
+    outcome, _ = train(parts, passes, folder, f"fold{k + 1}", data)
     degrees, _ = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
-    found = score(parts, net, data.test, journal, f"fold {k + 1}")
+    found = score(parts, passes, outcome, data.test, f"fold {k + 1}")
     # Each fold's outputs are divided by its own temperature, which its own selecting rows gave.
     found = replace(found, outputs=found.outputs / degrees)
     checkpoint.save(path, {"outputs": found.outputs, "targets": found.targets}, {"fold": k, "temperature": degrees})
     return found
 
 
-def score(parts: Parts, net: Net, table: pa.Table, journal: Journal, name: str | None = None) -> Scored:
+def score(parts: Parts, passes: Passes, outcome: Outcome, table: pa.Table, name: str | None = None) -> Scored:
     """The only place where locked rows are opened; written down, because it must happen once."""
-    journal.write("opened", split=name or parts.data.plan.score, rows=len(table))
-    outputs = forward.outputs(net, parts.streams.plain(table), parts.machine)
+    passes.journal.write("opened", split=name or parts.data.plan.score, rows=len(table))
+    depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
+    outputs = forward.scored(passes, outcome.net, table, depth)
     return Scored(table, outputs, parts.task.encode(table))
 
 

@@ -20,9 +20,9 @@ SECTIONS = {"data": "reader", "backbone": "backbone", "task": "task", "method": 
 """Section of a spec -> kind of the catalogue ("augment" is not in the catalogue; its options are graft.data.augment.Options)."""
 
 FLAGS = {
-    "data": "data.path", "reader": "data.name", "backbone": "backbone.name", "weights": "backbone.weights",
+    "data": "data.path", "reader": "data.name", "backbone": "backbone.name", "weights": "backbone.weights", "lr": "method.lr",
     "image_size": "backbone.image_size", "task": "task.name", "head": "task.head", "layers": "task.layers", "pool": "task.pool",
-    "method": "method.name", "epochs": "method.epochs", "lr": "method.lr", "freeze": "method.freeze", "augment": "augment.name",
+    "method": "method.name", "epochs": "method.epochs", "freeze": "method.freeze", "augment": "augment.name", "views": "augment.views",
 }  # fmt: skip
 """Flag of the command line and argument of `Spec.make` -> the setting it is short for."""
 
@@ -67,7 +67,7 @@ class Spec:
     @classmethod
     def make(
         cls, data: str | None = None, *, backbone=None, weights=None, method=None, task=None, head=None, epochs=None, lr=None,
-        image_size=None, freeze=None, layers=None, pool=None, augment=None, reader=None, sets: Sequence[str] = (),
+        image_size=None, freeze=None, layers=None, pool=None, augment=None, views=None, reader=None, sets: Sequence[str] = (),
         base: "Spec | None" = None, **top_level,
     ) -> "Spec":  # fmt: skip
         """A checked spec. Arguments that are None are not asked for; texts are parsed by the type of the option.

@@ -110,9 +110,12 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     spec = name_augment(spec, journal)
+    check_views(spec)
     classes = len(data.schema.classes) if data.schema.target == "class" else 0
     augment = Augment(options("augment", spec.augment))
-    streams = Streams(backbone.prepare, task.encode, augment, spec.seed, classes=classes, column=data.schema.input)
+    streams = Streams(
+        backbone.prepare, task.encode, augment, spec.seed, classes=classes, column=data.schema.input, threads=torch.get_num_threads()
+    )
     parts = Parts(spec.filled(), data, backbone, task, streams, machine)
     # A method checks its options against the net before its first phase; do that before anything is written.
     next(parts.phases(parts.net("final"), data)(), None)
@@ -183,13 +186,29 @@ def name_backbone(spec: Spec, journal: Journal) -> Spec:
 
 
 def name_augment(spec: Spec, journal: Journal) -> Spec:
+    """What training images go through; --views asks for augmentation where the method has none of its own."""
+    views = spec.augment.values.get("views", 0)
+    fixed = spec.method.name == "extract"
+    if fixed and views and "augment" not in spec.method.values:
+        spec = replace(spec, method=Part(spec.method.name, {**spec.method.values, "augment": True}))
     if spec.augment.name != "auto":
         return spec
-    fixed = spec.method.name == "extract"
-    name = "none" if fixed else "light"
-    why = "frozen features are computed once" if fixed else "crops and mirror images seldom harm; check that a mirror image keeps its label"
+    if fixed and not views:
+        name, why = "none", "frozen features are computed once (--views 4 adds those of augmented images)"
+    else:
+        name, why = "light", "crops and mirror images seldom harm; check that a mirror image keeps its label"
     journal.decide("augment", name, why, "--augment")
     return replace(spec, augment=Part(name, spec.augment.values))
+
+
+def check_views(spec: Spec) -> None:
+    """Raises OptionError where nothing is frozen whose output could be kept."""
+    views, method = spec.augment.values.get("views", 0), options("method", spec.method)
+    if views and spec.method.name != "extract" and str(getattr(method, "freeze", None) or "none") in ("none", "0"):
+        repair = "add --freeze STAGE" if hasattr(method, "freeze") else "use --method extract, or finetune with --freeze STAGE"
+        raise OptionError(f"--views keeps what frozen stages make of augmented images, but nothing stays frozen here; {repair}.")
+    if views and spec.augment.name == "none":
+        raise OptionError("--views are augmented images, but --augment none was given; leave one of them out.")
 
 
 def write_down(parts: Parts, journal: Journal) -> None:

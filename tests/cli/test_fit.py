@@ -29,14 +29,14 @@ def test_json_is_the_scores_and_the_places(api, invoke):
 def test_flags_and_sets_become_the_spec(api, invoke, tmp_path: Path):
     invoke(
         "fit", "photos", "-b", "resnet18", "--method", "finetune", "--epochs", "3", "--lr", "1e-3", "--freeze", "layer2", "--task",
-        "classification", "--head", "linear", "--layers", "layer3,layer4", "--pool", "max", "--image-size", "96", "--augment", "medium",
+        "classification", "--head", "linear", "--layers", "layer3,layer4", "--pool", "max", "--image-size", "96", "--augment", "medium", "--views", "4",
         "--reader", "image_folder", "--set", "task.hidden=256,128", "--set", "method.balance=yes", "--seed", "7", "--budget", "1h30m",
         "--select-on", "val", "--folds", "5", "--fetch", "no", "--precision", "exact", "--threads", "1", "--out", "here",
     )  # fmt: skip
     assert _spec(api) == Spec(
         Part("image_folder", {"path": str(tmp_path / "photos")}), Part("resnet18", {"image_size": 96}),
         Part("classification", {"head": "linear", "layers": ("layer3", "layer4"), "pool": "max", "hidden": (256, 128)}),
-        Part("finetune", {"epochs": 3, "lr": 1e-3, "freeze": "layer2", "balance": True}), Part("medium", {}),
+        Part("finetune", {"epochs": 3, "lr": 1e-3, "freeze": "layer2", "balance": True}), Part("medium", {"views": 4}),
         seed=7, out="here", budget=5400.0, select_on="val", folds=5, fetch="no", precision="exact", threads=1,
     )  # fmt: skip
 

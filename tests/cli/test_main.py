@@ -24,7 +24,7 @@ assert not heavy, heavy
 """
     done = _python(code)
     assert done.returncode == 0, done.stderr
-    for verb in ("fit", "resume", "predict", "report", "list", "show", "demo"):
+    for verb in ("fit", "resume", "predict", "report", "list", "show", "cache", "demo"):
         assert f"\n  {verb} " in done.stdout
 
 
@@ -38,5 +38,5 @@ def test_an_unknown_flag_is_named_with_a_near_one(invoke):
 
 
 def test_every_verb_has_json(invoke):
-    for verb in ("fit", "resume", "predict", "report", "list", "show", "demo"):
+    for verb in ("fit", "resume", "predict", "report", "list", "show", "cache", "demo"):
         assert "--json" in invoke(verb, "--help").stdout

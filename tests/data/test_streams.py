@@ -166,7 +166,7 @@ SLOW = """
     from graft.data import images
     from graft.data.augment import Augment, Options
     from graft.data.streams import Streams
-    def slowly(path, prepare):
+    def slowly(path, prepare, content=None):
         time.sleep(0.5)
         print("decoded", file=sys.stderr, flush=True)
         return np.zeros((20, 20, 3), np.uint8)

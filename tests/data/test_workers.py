@@ -62,3 +62,20 @@ def test_unused_workers_end():
     del workers
     gc.collect()
     assert running() == before
+
+
+def test_being_collected_waits_for_nobody():
+    """The collector may run inside a lock that a join would need: then nothing would ever go on."""
+    hold, begun = threading.Event(), threading.Event()
+    workers = Workers(1)
+    workers.submit(lambda: (begun.set(), hold.wait(30)))
+    begun.wait(30)
+    box = [workers]
+    del workers
+    thread = threading.Thread(target=lambda: (box.clear(), gc.collect()))
+    thread.start()
+    thread.join(10)
+    waited = thread.is_alive()
+    hold.set()
+    thread.join()
+    assert not waited

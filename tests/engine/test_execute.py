@@ -5,20 +5,19 @@ import torch
 from tests import nets
 
 from graft.engine import checkpoint, execute
-from graft.engine.device import Machine
 from graft.engine.journal import Journal, read
 
 FAST = {"epochs": 3, "batch": 4}
 METHODS = ("scratch", "extract", "finetune", "gradual", "lp_ft", "l2_sp")
 
 
-def setting(folder, made, rows, joined=None, journal=None):
+def setting(folder, made, rows, joined=None, journal=None, preset="light", views=0):
     folder.mkdir(parents=True, exist_ok=True)
     if journal is None:
         journal = Journal()
         journal.open(folder)
     joined = joined if joined is not None else nets.net(made)
-    return execute.Setting("final", folder, joined, made, rows, nets.streams(made), Machine(torch.device("cpu")), journal, 0)
+    return execute.Setting("final", folder, joined, made, rows, nets.passes(made, preset, precision="exact", views=views), journal, 0)
 
 
 def run(folder, method, rows, made, **values):

@@ -1,25 +1,50 @@
-"""Precision is tried, and the trial leaves nothing behind."""
+"""Training precision: the user's word wins; the trial times what learns and leaves nothing behind."""
 
+import pytest
 import torch
 from tests import nets
 
-from graft.engine import precision
+from graft.core import Phase, Stream
+from graft.engine import precision, train, ways
 from graft.engine.device import Machine
+from graft.methods import groups
+
+CPU = Machine(torch.device("cpu"))
 
 
-def test_the_trial_changes_neither_weights_nor_random_state():
+def chosen(word, frozen=0, start=0, monkeypatch=None, seconds=None):
     net = nets.net(nets.task())
-    net.train()
-    net.stages[0].requires_grad_(False)
-    before, state = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
-    dtype, why = precision.choose_dtype(Machine(torch.device("cpu")), net, torch.zeros(2, 3, 16, 16), "auto")
-    assert dtype in (torch.float32, torch.bfloat16) and why
-    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
-    assert torch.equal(state, torch.get_rng_state()) and net.training
-    assert not next(net.stages[0].parameters()).requires_grad and all(p.grad is None for p in net.parameters())
+    who = groups.layerwise(net, 1e-3, 0.8, 0.0, frozen) + groups.head(net, 1e-3, 0.0)
+    phase = Phase("p", {"train": Stream(None)}, 1, who, frozen=frozen)
+    if seconds is not None:
+        monkeypatch.setattr(ways, "short_is_native", lambda: True)
+        monkeypatch.setattr(train, "pass_seconds", lambda machine, *a: seconds[machine.dtype])
+    return precision.choose_dtype(CPU, net, phase, start, word), net
 
 
 def test_the_users_word_wins():
-    net, images = nets.net(nets.task()), torch.zeros(2, 3, 16, 16)
-    assert precision.choose_dtype(Machine(torch.device("cpu")), net, images, "exact")[0] == torch.float32
-    assert precision.choose_dtype(Machine(torch.device("cpu")), net, images, "fast")[0] == torch.bfloat16
+    assert chosen("exact")[0][0] == torch.float32 and chosen("fast")[0][0] == torch.bfloat16
+
+
+@pytest.mark.parametrize(("short", "dtype"), [(0.5, torch.bfloat16), (0.9, torch.float32), (2.0, torch.float32)])
+def test_bfloat16_must_pay_clearly(short, dtype, monkeypatch):
+    (found, why), _ = chosen("auto", monkeypatch=monkeypatch, seconds={torch.float32: 1.0, torch.bfloat16: short})
+    assert found == dtype and "1000 ms in float32" in why
+
+
+@pytest.mark.parametrize(("frozen", "start"), [(0, 0), (2, 2)])
+def test_the_trial_runs_what_learns_and_leaves_nothing_behind(frozen, start, monkeypatch):
+    monkeypatch.setattr(ways, "short_is_native", lambda: True)
+    net = nets.net(nets.task()).train()
+    who = groups.layerwise(net, 1e-3, 0.8, 0.0, frozen) + groups.head(net, 1e-3, 0.0)
+    phase = Phase("p", {"train": Stream(None)}, 1, who, frozen=frozen)
+    before, random = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
+    ran = []
+    for number, stage in enumerate(net.stages):
+        stage.register_forward_hook(lambda *a, number=number: ran.append(number))
+    dtype, why = precision.choose_dtype(CPU, net, phase, start, "auto")
+    assert dtype in (torch.float32, torch.bfloat16) and "trial pass" in why
+    assert ran.count(2) > ran.count(0) if frozen else ran.count(0) == ran.count(2)
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert torch.equal(random, torch.get_rng_state()) and net.training and net.stages[0].training
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())

@@ -36,6 +36,35 @@ def test_solved_heads_say_whether_gradients_can_improve_them(name, trainable):
     assert built["solve"] is not None and built["trainable"] is trainable
 
 
+class Elsewhere:
+    """Features that are not in memory."""
+
+    def __init__(self, x: np.ndarray):
+        self._x, self.shape = x, x.shape
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, which: slice | np.ndarray) -> np.ndarray:
+        return self._x[which]
+
+
+@pytest.mark.parametrize("name", ["auto", "logistic"])
+def test_features_that_are_not_in_memory_are_read_in_passes(name):
+    x, told = np.random.default_rng(0).normal(size=(60, 7)).astype(np.float32), []
+    y = (x[:, 0] > 0).astype(np.int64)
+    found = head.fields(Options(head=name), "class", 2)["solve"](Elsewhere(x), y, 0, told.append)
+    assert len(told) == found.chosen["passes"] > 1 and len(found.outputs) == len(found.rows) == 6
+    assert found.head.config == head.fields(Options(), "class", 2)["head"](7).config
+
+
+@pytest.mark.parametrize("name", ["svm", "svm_rbf", "knn", "lda"])
+def test_heads_that_need_all_features_at_once_say_so(name):
+    solve = head.fields(Options(head=name), "class", 2)["solve"]
+    with pytest.raises(OptionError, match=r"60 rows do not fit.*--head logistic"):
+        solve(Elsewhere(np.zeros((60, 7), np.float32)), np.arange(60) % 2, 0)
+
+
 def test_config_builds_the_same_options_again():
     options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True)
     config = json.loads(json.dumps(head.fields(options, "class", 2)["config"]))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, fit, list, predict, report, resume, show
+from . import cache, demo, fit, list, predict, report, resume, show
 
 app = typer.Typer(
     name="graft", rich_markup_mode=None, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -17,7 +17,7 @@ app = typer.Typer(
 )  # fmt: skip
 for name, verb in (
     ("fit", fit.fit), ("resume", resume.resume), ("predict", predict.predict), ("report", report.report),
-    ("list", list.list_), ("show", show.show), ("demo", demo.demo),
+    ("list", list.list_), ("show", show.show), ("cache", cache.cache), ("demo", demo.demo),
 ):  # fmt: skip
     app.command(name)(verb)
 

@@ -28,6 +28,7 @@ def fit(
     layers: Annotated[Text, Option(help="Stages whose features are used, by comma.")] = None,
     pool: Annotated[Text, Option(help="avg, max, cls or flatten.")] = None,
     augment: Annotated[Text, Option(help="none, light, medium or strong.")] = None,
+    views: Annotated[Text, Option(help="Augmented views of each image, drawn and computed once.")] = None,
     reader: Annotated[Text, Option(help="How the data are read; graft list --kind reader.")] = None,
     sets: Annotated[list[str] | None, Option("--set", metavar="section.key=value", help="Any option; repeatable.")] = None,
     spec: Annotated[Path | None, Option(help="A TOML file to start from, such as RUN/spec.toml.")] = None,

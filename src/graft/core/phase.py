@@ -56,11 +56,13 @@ class Schedule:
 @dataclass(frozen=True)
 class Solution:
     """A head found in one go. head: the module. outputs: out-of-fold outputs [n, k] for the rows it learnt from, which
-    calibrate and stand as the selection score. chosen: what inner cross-validation chose, for the journal."""
+    calibrate and stand as the selection score. chosen: what inner cross-validation chose, for the journal. rows: the numbers
+    [m], rising, of the rows that `outputs` [m, k] are for; None for all."""
 
     head: nn.Module
     outputs: np.ndarray | None = None
     chosen: dict = field(default_factory=dict)
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Streams of batches from a table of image files: decoded by threads ahead of time, kept in memory, always the same."""
 
+import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core import Batch, Prepare, Stream
+from ..errors import DataError
 from . import images, order
 from .augment import Augment
 from .mix import mix
@@ -18,13 +22,16 @@ from .workers import Workers
 Job = tuple[Tensor, Tensor, str, np.random.Generator | None]
 """A batch's inputs, the place of one image in them, its path, and the generator of its augmentation (None: centre crop)."""
 
+PLAIN = -1
+"""The view that scoring sees: the centre crop. Views from 0 up are augmented."""
+
 
 class Streams:
     """Batches for training and scoring.
 
     encode(table) -> targets, as `Task.encode`. classes: how many, needed where class targets are mixed. column: the
-    column of paths. threads: that decode and augment. memory_mb: for decoded images, shrunk to prepare.resize; first come
-    until it is full, the others are decoded each time they are drawn.
+    column of paths. threads: that decode and augment. memory_mb: for decoded images, shrunk to prepare.resize or cropped;
+    first come until it is full, the others are decoded each time they are drawn.
 
     A batch is a pure function of (seed, tag, its number): whatever the threads, whatever is in memory, whatever was
     drawn before. Each image's augmentation has its own generator, and the threads run torch on one core each.
@@ -43,7 +50,8 @@ class Streams:
     ):
         self.prepare, self.encode, self.augment, self.seed, self.classes, self.column = prepare, encode, augment, seed, classes, column
         self._threads, self._room = max(1, threads), memory_mb * 2**20
-        self._kept: dict[str, np.ndarray] = {}
+        self._kept: dict[tuple[str, bool], np.ndarray] = {}
+        self._digests: dict[str, bytes] = {}
         self._lock, self._workers = threading.Lock(), None
 
     def __enter__(self) -> "Streams":
@@ -101,6 +109,72 @@ class Streams:
         groups = np.split(np.arange(len(table)), range(batch, len(table), batch))
         yield from self._batches(self._jobs(table, groups, None), groups, self.encode(table))
 
+    def digests(self, table: pa.Table) -> list[bytes]:
+        """16 bytes for each row that change when its file's content does. Raises DataError for a file that cannot be read."""
+        paths = table.column(self.column).to_pylist()
+        new = list(dict.fromkeys(path for path in paths if path not in self._digests))
+        workers = self._running()
+        for path, future in [(path, workers.submit(_digest, path)) for path in new]:
+            self._digests[path] = future.result()
+        return [self._digests[path] for path in paths]
+
+    def view(self, view: int) -> str:
+        """What decides how a view differs from the file, in words: it names the activations that are kept of it."""
+        return "plain" if view == PLAIN else f"{replace(self.augment.options, preset='', views=0)} seed {self.seed} view {view}"
+
+    def pixels(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[Tensor]:
+        """uint8 [batch, size, size, 3] of (row, view) pairs in their order; the last batch may be smaller.
+
+        A view is drawn from its number, the seed and the file's content alone, so it is the same in every table and run.
+        Raises DataError, naming the path, for a file that cannot be decoded or is no longer what `digests` saw.
+        """
+        paths, size, workers, waiting = table.column(self.column).to_pylist(), self.prepare.size, self._running(), deque()
+        groups = [wanted[first : first + batch] for first in range(0, len(wanted), batch)]
+        self.digests(table)
+
+        def begin(group: Sequence[tuple[int, int]]) -> None:
+            with torch.inference_mode(False):
+                made = torch.empty((len(group), size, size, 3), dtype=torch.uint8)
+            jobs = [workers.submit(self._draw, place, paths[row], view) for place, (row, view) in zip(made.numpy(), group)]
+            waiting.append((made, jobs))
+
+        try:
+            for group in groups[:AHEAD]:
+                begin(group)
+            for number in range(len(groups)):
+                made, jobs = waiting.popleft()
+                for job in jobs:
+                    job.result()
+                if number + AHEAD < len(groups):
+                    begin(groups[number + AHEAD])
+                yield made
+        finally:
+            for _, jobs in waiting:
+                for job in jobs:
+                    job.cancel()
+
+    def _draw(self, place: np.ndarray, path: str, view: int) -> None:
+        if view == PLAIN:
+            place[...] = images.crop(path, self.prepare, self._content(path))
+            return
+        rng = order.generator(self.seed, "view", self._digests[path].hex(), view)
+        image = torch.from_numpy(self._decoded(path, False)).permute(2, 0, 1)
+        place[...] = self.augment.image(image, rng, self.prepare.size).permute(1, 2, 0).numpy()
+
+    def _content(self, path: str) -> bytes | None:
+        """The file's bytes, which must still be those that were digested; None where nothing was."""
+        if path not in self._digests:
+            return None
+        content = _read(path)
+        if _short(content) != self._digests[path]:
+            raise DataError(f"'{path}' changed while it was being learnt from; begin anew when the data are still.")
+        return content
+
+    def _running(self) -> Workers:
+        if self._workers is None:
+            self._workers = Workers(self._threads)
+        return self._workers
+
     def _jobs(self, table: pa.Table, groups: list[np.ndarray], tag: tuple[str | int, ...] | None) -> Iterator[Job]:
         paths, size, drawn = table.column(self.column).to_pylist(), self.prepare.size, {}
         for rows in groups:
@@ -115,9 +189,7 @@ class Streams:
 
     def _batches(self, jobs: Iterator[Job], groups: list[np.ndarray], targets: Tensor) -> Iterator[Batch]:
         """Batches from images that the threads make ahead: while one batch is learnt from, the next are decoded."""
-        if self._workers is None:
-            self._workers = Workers(self._threads)
-        workers, waiting = self._workers, deque()
+        workers, waiting = self._running(), deque()
         ahead = max(32, min(2 * len(groups[0]), 128))
         try:
             for rows in groups:
@@ -135,19 +207,37 @@ class Streams:
     def _fill(self, place: Tensor, path: str, rng: np.random.Generator | None) -> None:
         # Everything to the last division happens here, on one core: on the whole batch, torch would use all cores, and
         # its threads would wait on those that decode.
-        image = self._shrunk(path)
-        if rng is None:
-            image = images.centre(image, self.prepare)
-        else:
-            image = self.augment.image(torch.from_numpy(image).permute(2, 0, 1), rng, self.prepare.size)
+        image = torch.from_numpy(self._decoded(path, rng is None)).permute(2, 0, 1)
+        if rng is not None:
+            image = self.augment.image(image, rng, self.prepare.size)
         place.copy_(images.normalise(image[None], self.prepare)[0])
 
-    def _shrunk(self, path: str) -> np.ndarray:
-        image = self._kept.get(path)
+    def _decoded(self, path: str, plain: bool) -> np.ndarray:
+        """The centre crop, or the whole image shrunk for augmentation."""
+        image = self._kept.get((path, plain))
         if image is None:
-            image = images.small(path, self.prepare)
+            image = (images.crop if plain else images.small)(path, self.prepare, self._content(path))
             with self._lock:
-                if path not in self._kept and image.nbytes <= self._room:
-                    self._kept[path] = image
+                if (path, plain) not in self._kept and image.nbytes <= self._room:
+                    self._kept[path, plain] = image
                     self._room -= image.nbytes
         return image
+
+
+AHEAD = 6
+"""Batches of `pixels` that are being decoded while the first of them is used."""
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read ({error.strerror or error}); put it back, or remove it from the data.") from error
+
+
+def _short(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _digest(path: str) -> bytes:
+    return _short(_read(path))

@@ -21,11 +21,12 @@ class Workers:
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
         ready, own = threading.Semaphore(0), torch.get_num_threads()
         # The threads know the queue but not this object, so that it can be collected while they wait.
-        threads = [threading.Thread(target=_work, args=(self._jobs, ready), name=f"graft-images-{i}") for i in range(count)]
-        self._end = weakref.finalize(self, _end, self._jobs, threads)
-        for thread in threads:
+        self._threads = [threading.Thread(target=_work, args=(self._jobs, ready), name=f"graft-images-{i}") for i in range(count)]
+        # It may be run by the garbage collector in the middle of anything, so it must not wait for a thread.
+        self._end = weakref.finalize(self, _end, self._jobs, count)
+        for thread in self._threads:
             thread.start()
-        for _ in threads:
+        for _ in self._threads:
             ready.acquire()
         # torch's number of threads is kept per thread, but new threads take over what was set last, by whichever thread.
         torch.set_num_threads(own)
@@ -41,9 +42,12 @@ class Workers:
     def close(self) -> None:
         """Cancels what waits and ends the threads, after what each is doing."""
         self._end()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
 
 
-def _end(jobs: queue.SimpleQueue, threads: list[threading.Thread]) -> None:
+def _end(jobs: queue.SimpleQueue, threads: int) -> None:
     while True:
         try:
             job = jobs.get_nowait()
@@ -51,11 +55,8 @@ def _end(jobs: queue.SimpleQueue, threads: list[threading.Thread]) -> None:
             break
         if job is not None:
             job[0].cancel()
-    for _ in threads:
+    for _ in range(threads):
         jobs.put(None)
-    for thread in threads:
-        if thread.ident is not None and thread is not threading.current_thread():
-            thread.join()
 
 
 def _work(jobs: queue.SimpleQueue, ready: threading.Semaphore) -> None:

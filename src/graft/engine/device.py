@@ -1,6 +1,7 @@
 """Where the arithmetic runs and in what precision. The only file that names devices."""
 
 import contextlib
+import hashlib
 import os
 import platform
 import resource
@@ -24,10 +25,15 @@ class Machine:
         return torch.autocast(self.device.type, self.dtype)
 
     def place(self, value):
-        """A tensor, a State or a module on this device; images in channels_last."""
+        """A tensor, a State or a module on this device; what has rows and columns in channels_last, as convolutions like it."""
         if isinstance(value, dict):
             return {key: self.place(item) for key, item in value.items()}
-        return value.to(self.device, non_blocking=True)
+        if isinstance(value, torch.nn.Module):
+            return value.to(self.device, memory_format=torch.channels_last)
+        if self.device.type == "cuda" and value.device.type == "cpu":
+            value = value.pin_memory()  # Only from pinned memory does a copy run beside the arithmetic.
+        layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
+        return value.to(self.device, non_blocking=True, memory_format=layout)
 
 
 def find(threads: int | None = None) -> Machine:
@@ -66,13 +72,14 @@ def describe(machine: Machine) -> dict:
 
     return {
         "graft": __version__, "python": platform.python_version(), "platform": platform.platform(), "torch": torch.__version__,
-        "timm": timm.__version__, "cpu": _cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "timm": timm.__version__, "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "device": torch.cuda.get_device_name() if machine.device.type == "cuda" else "cpu",
     }  # fmt: skip
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """What the processor calls itself."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:
             if line.startswith("model name"):
@@ -95,3 +102,8 @@ def blank(net: Net, stop: int) -> State:
 def pooled_width(net: Net) -> int:
     """The width of the net's pooled features."""
     return blank(net, net.pooled)["x"].shape[1]
+
+
+def short_digest(*parts: object) -> str:
+    """32 hex digits that change with any of the parts."""
+    return hashlib.blake2b("\x1f".join(str(part) for part in parts).encode(), digest_size=16).hexdigest()

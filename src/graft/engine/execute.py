@@ -14,23 +14,26 @@ from ..core import Data, Net, Phase, Task, Trained
 from ..data import order
 from ..data.streams import Streams
 from ..heads import rebuild
-from . import checkpoint, forward, prefix, train
+from . import checkpoint, forward, precision, prefix, train
 from .device import Machine
 from .feed import Feed
 from .journal import Journal
+from .passes import Passes
 
 SAVE_EVERY = 5.0  # seconds; shorter epochs are not worth a checkpoint each, and are run again after a kill
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the last phase left: the selection scores, and outputs [n, k] with their encoded targets that calibrate."""
+    """What the last phase left: the selection scores, and outputs [n, k] with their encoded targets that calibrate.
+    frozen: how many stages, from the first, no phase has changed."""
 
     net: Net
     scores: dict[str, float]
     outputs: Tensor
     targets: Tensor
     phases: tuple[dict, ...]
+    frozen: int = 0
 
 
 @dataclass
@@ -42,13 +45,21 @@ class Setting:
     net: Net
     task: Task
     data: Data
-    streams: Streams
-    machine: Machine
+    passes: Passes
     journal: Journal
     seed: int
     steps_told: float = 0.0
+    frozen: int | None = None
     outcomes: list[dict] = field(default_factory=list)
     last: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def streams(self) -> Streams:
+        return self.passes.streams
+
+    @property
+    def machine(self) -> Machine:
+        return self.passes.machine
 
     def path(self, name: str) -> Path:
         return self.folder / "checkpoints" / self.run / f"{name}.safetensors"
@@ -73,7 +84,7 @@ def execute(phases: Callable[[], Iterator[Phase]], setting: Setting) -> Outcome:
     except StopIteration:
         pass
     outputs, targets = setting.last
-    return Outcome(setting.net, dict(setting.outcomes[-1]["select"]), outputs, targets, tuple(setting.outcomes))
+    return Outcome(setting.net, dict(setting.outcomes[-1]["select"]), outputs, targets, tuple(setting.outcomes), setting.frozen)
 
 
 def _seed(setting: Setting, *tag: str | int) -> None:
@@ -82,6 +93,8 @@ def _seed(setting: Setting, *tag: str | int) -> None:
 
 def _perform(phase: Phase, number: int, setting: Setting) -> Trained:
     done = checkpoint.load(setting.path(f"phase{number}"))
+    still = len(setting.net.stages) if phase.solve is not None else phase.frozen
+    setting.frozen = still if setting.frozen is None else min(setting.frozen, still)
     if done is None:
         _announce(phase, number, setting)
     before = checkpoint.digest(setting.net, checkpoint.constant(setting.net, phase)) if phase.solve is None else ""
@@ -115,15 +128,17 @@ def _announce(phase: Phase, number: int, setting: Setting) -> None:
 
 
 def _rows(phase: Phase, setting: Setting) -> int:
-    """How many rows' states the phase would keep: those that learn and, where epochs are scored, those that select."""
+    """How many states the phase would keep: of those that learn, in each view, and where epochs are scored, of those that select."""
     selecting = 0 if phase.solve is not None or setting.data.val is None else len(setting.data.val)
-    return selecting + sum(len(stream.table) for stream in phase.streams.values())
+    views = max(1, setting.streams.augment.options.views)
+    return selecting + sum(len(stream.table) * (views if stream.augment else 1) for stream in phase.streams.values())
 
 
 def _prefix(phase: Phase, setting: Setting) -> tuple[int, str]:
-    """A head that is solved needs all features at once, however much memory they take."""
-    limit = float("inf") if phase.solve is not None else prefix.LIMIT_MB
-    return prefix.depth(setting.net, phase, _rows(phase, setting), limit, setting.streams.augment.active)
+    augment = setting.streams.augment
+    # A head that is solved needs its features, however many they are.
+    fits = setting.passes.fits if phase.solve is None else lambda nbytes: True
+    return prefix.depth(setting.net, phase, _rows(phase, setting), fits, augment.active, augment.options.views)
 
 
 def _feed(phase: Phase, setting: Setting) -> Feed:
@@ -133,6 +148,8 @@ def _feed(phase: Phase, setting: Setting) -> Feed:
 
     def tick(count: int) -> None:
         nonlocal seen
+        if not count:
+            return
         seen += count
         rate = seen / max(time.monotonic() - began, 1e-9)
         setting.journal.tell(
@@ -140,7 +157,7 @@ def _feed(phase: Phase, setting: Setting) -> Feed:
             remaining_s=(rows - seen) / rate,
         )  # fmt: skip
 
-    return Feed(setting.streams, setting.net, phase, setting.machine, depth, setting.seed, tick)
+    return Feed(setting.passes, setting.net, phase, depth, setting.seed, tick)
 
 
 def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
@@ -152,6 +169,7 @@ def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
         solution = phase.solve(features, targets, setting.seed)
         setting.net.head = setting.machine.place(solution.head)
         if solution.outputs is not None:
+            targets = targets if solution.rows is None else targets[solution.rows]
             outputs, targets = torch.from_numpy(np.asarray(solution.outputs, np.float32)), torch.from_numpy(targets)
         elif setting.data.val is not None and len(setting.data.val):
             outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine)
@@ -182,8 +200,9 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
         setting.last = outputs, targets
         return state["row"]
     feed = _feed(phase, setting)
+    feed.prepare()
     progress = train.Progress()
-    loop = train.Loop(net, phase, setting.machine, progress, feed.steps)
+    loop = train.Loop(net, phase, _precise(phase, feed.start, setting), progress, feed.steps)
     best, current = {}, setting.path("current")
     kept = checkpoint.load(current)
     if kept is not None and kept[1]["number"] == number:
@@ -204,6 +223,18 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
     current.unlink(missing_ok=True)
     setting.last = outputs, targets
     return row
+
+
+def _precise(phase: Phase, start: int, setting: Setting) -> Machine:
+    """The machine with the precision of this phase's steps. A resumed run and the other folds take what was found first."""
+    if phase.frozen >= len(setting.net.stages):
+        return setting.machine  # A head alone gains nothing from less precision.
+    about, decided = f"precision with {phase.frozen} stages frozen", setting.passes.decided
+    if about not in decided:
+        dtype, why = precision.choose_dtype(setting.machine, setting.net, phase, start, setting.passes.precision)
+        decided[about] = str(dtype).removeprefix("torch.")
+        setting.journal.decide(about, decided[about], why, "--precision exact|fast")
+    return replace(setting.machine, dtype=getattr(torch, decided[about]))
 
 
 def _epochs(phase: Phase, number: int, loop: train.Loop, feed: Feed, setting: Setting, best: dict[str, Tensor]) -> None:

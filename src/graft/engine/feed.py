@@ -6,67 +6,80 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from ..core import Batch, Net, Phase, State, Stream
+from ..core import Batch, Net, Phase, Stream
 from ..data import order
-from ..data.streams import Streams
+from ..data.streams import PLAIN
 from . import forward
-from .device import Machine
+from .passes import Kept, Passes, Rows
 
 
 class Feed:
     """start: the depth of the batches it gives (0 for images); see engine.prefix.
 
-    epoch(tag) gives {stream name: Batch} for every step; the longest stream makes the epoch and shorter ones begin anew.
-    plain(table) gives batches in order, without augmentation, for scoring.
+    epoch(run, phase, number) gives {stream name: Batch} for every step; the longest stream makes the epoch and shorter ones
+    begin anew. plain(table) gives batches in order, without augmentation, for scoring. Where states of augmented views are
+    kept, each epoch takes the next view of every image.
     """
 
-    def __init__(self, streams: Streams, net: Net, phase: Phase, machine: Machine, start: int, seed: int, tick: Callable[[int], None]):
-        self.streams, self.net, self.phase, self.machine, self.start, self.seed = streams, net, phase, machine, start, seed
+    def __init__(self, passes: Passes, net: Net, phase: Phase, start: int, seed: int, tick: Callable[[int], None]):
+        self.passes, self.streams, self.net, self.phase, self.start, self.seed = passes, passes.streams, net, phase, start, seed
         self._tick, self._kept = tick, {}
 
     @property
     def steps(self) -> int:
         return max(self.streams.steps(stream) for stream in self.phase.streams.values())
 
-    def epoch(self, *tag: str | int) -> Iterator[dict[str, Batch]]:
+    def epoch(self, run: str, phase: int, number: int) -> Iterator[dict[str, Batch]]:
         names = sorted(self.phase.streams)
-        rounds, running = dict.fromkeys(names, 0), {name: self._once(name, (*tag, name, 0)) for name in names}
+        once = lambda name, again: self._once(name, number + again, (run, phase, number, name, again))  # noqa: E731
+        rounds, running = dict.fromkeys(names, 0), {name: once(name, 0) for name in names}
         for _ in range(self.steps):
             step = {}
             for name in names:
                 batch = next(running[name], None)
                 if batch is None:
                     rounds[name] += 1
-                    running[name] = self._once(name, (*tag, name, rounds[name]))
+                    running[name] = once(name, rounds[name])
                     batch = next(running[name])
                 step[name] = batch
             yield step
 
+    def prepare(self) -> None:
+        """Computes what is to be kept of all streams now, so that the first epoch's time is its own."""
+        if self.start:
+            for stream in self.phase.streams.values():
+                self._states(stream.table, self._views(stream))
+
     def plain(self, table: pa.Table) -> Iterator[Batch]:
         if self.start == 0:
             return self.streams.plain(table)
-        state, targets = self._states(table)
-        return forward.slices(state, targets, self.start)
+        return forward.slices(self._states(table), self.streams.encode(table), self.start)
 
-    def features(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-        """Pooled features [n, width] and encoded targets of a table; needs a fully frozen body."""
-        state, targets = self._states(table)
-        return state["x"].numpy(), targets.numpy()
+    def features(self, table: pa.Table) -> tuple[np.ndarray | Rows, np.ndarray]:
+        """Pooled features [n, width] and encoded targets of a table; needs a fully frozen body. Features that are too large
+        for memory are read when they are asked for."""
+        kept, targets = self._states(table), self.streams.encode(table).numpy()
+        return (kept.take(np.arange(len(kept)))["x"].numpy() if kept.in_memory else Rows(kept)), targets
 
-    def _once(self, name: str, tag: tuple) -> Iterator[Batch]:
+    def _once(self, name: str, number: int, tag: tuple) -> Iterator[Batch]:
         stream = self.phase.streams[name]
-        return self.streams.epoch(stream, tag) if self.start == 0 else self._kept_epoch(stream, tag)
+        return self.streams.epoch(stream, tag) if self.start == 0 else self._kept_epoch(stream, number, tag)
 
-    def _kept_epoch(self, stream: Stream, tag: tuple) -> Iterator[Batch]:
-        state, targets = self._states(stream.table)
+    def _kept_epoch(self, stream: Stream, number: int, tag: tuple) -> Iterator[Batch]:
+        views, targets = self._views(stream), self.streams.encode(stream.table)
+        kept = self._states(stream.table, views)
         classes = targets.numpy() if targets.ndim == 1 else None
         for rows in order.batches(stream, classes, self.seed, *tag):
             index = torch.from_numpy(rows)
-            yield Batch({key: value[index] for key, value in state.items()}, targets[index], index, self.start)
+            yield Batch(kept.take(index, (number - 1) % len(views)), targets[index], index, self.start)
 
-    def _states(self, table: pa.Table) -> tuple[State, torch.Tensor]:
+    def _views(self, stream: Stream) -> tuple[int, ...]:
+        augment = self.streams.augment
+        return tuple(range(augment.options.views)) if stream.augment and augment.active else (PLAIN,)
+
+    def _states(self, table: pa.Table, views: tuple[int, ...] = (PLAIN,)) -> Kept:
         # The table's identity is enough as a key: a Feed lives for one phase and keeps the tables alive.
-        if id(table) not in self._kept:
-            state = forward.states(self.net, self.streams.plain(table), self.start, self.machine, self._tick)
-            self._kept[id(table)] = (state, self.streams.encode(table), table)
-        return self._kept[id(table)][:2]
+        key = (id(table), views)
+        if key not in self._kept:
+            self._kept[key] = (self.passes.kept(self.net, self.start, table, views, tick=self._tick), table)
+        return self._kept[key][0]

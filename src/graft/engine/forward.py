@@ -1,27 +1,14 @@
-"""Passes without learning: states at a depth, and the outputs of a whole net. Always float32 and eval mode."""
+"""The outputs of a whole net without learning, in float32 and eval mode, from images or from kept states."""
 
 from collections.abc import Callable, Iterable, Iterator
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ..core import Batch, Net, State
+from ..core import Batch, Net
 from .device import Machine
-
-
-@torch.inference_mode()
-def states(net: Net, batches: Iterable[Batch], stop: int, machine: Machine, tick: Callable[[int], None] = lambda n: None) -> State:
-    """The states at depth `stop` of all batches, joined row by row, on the CPU. tick(rows) is called after each batch."""
-    net.eval()
-    parts: list[State] = []
-    for batch in batches:
-        state = net.advance(machine.place(batch.inputs), batch.start, stop)
-        parts.append({key: value.to("cpu") for key, value in state.items()})
-        tick(len(batch.rows))
-    joined = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    # Tensors made in inference mode may not enter a graph; a clone made outside of it may.
-    with torch.inference_mode(False):
-        return {key: value.clone() for key, value in joined.items()}
+from .passes import Kept, Passes
 
 
 @torch.inference_mode()
@@ -37,8 +24,16 @@ def outputs(net: Net, batches: Iterable[Batch], machine: Machine, tick: Callable
         return joined.clone()
 
 
-def slices(state: State, targets: Tensor, start: int, size: int = 256) -> Iterator[Batch]:
-    """Batches in order out of kept states."""
+def slices(kept: Kept, targets: Tensor, start: int, size: int = 256) -> Iterator[Batch]:
+    """Batches in order out of kept states at depth `start`."""
     for first in range(0, len(targets), size):
-        part = {key: value[first : first + size] for key, value in state.items()}
-        yield Batch(part, targets[first : first + size], torch.arange(first, min(first + size, len(targets))), start)
+        rows = torch.arange(first, min(first + size, len(targets)))
+        yield Batch(kept.take(rows), targets[rows], rows, start)
+
+
+def scored(passes: Passes, net: Net, table: pa.Table, depth: int) -> Tensor:
+    """The outputs [n, k] of a table that is scored: always in float32, the frozen part (the first `depth` steps) from what is kept."""
+    if depth == 0:
+        return outputs(net, passes.streams.plain(table), passes.machine)
+    kept = passes.kept(net, depth, table, exact=True)
+    return outputs(net, slices(kept, passes.streams.encode(table), depth), passes.machine)

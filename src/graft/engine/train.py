@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..core import Batch, Phase, Schedule
+from ..core import Batch, Net, Phase, Schedule, State
 from ..errors import TrainingError
 from . import device
 from .device import Machine
@@ -42,8 +42,8 @@ def optimizer(net: nn.Module, phase: Phase) -> torch.optim.Optimizer:
             if some:
                 groups.append({"params": some, "lr": group.lr, "peak": group.lr, "weight_decay": group.weight_decay if decays else 0.0})
     if phase.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=0.0)
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
 def freeze(net: nn.Module, phase: Phase) -> None:
@@ -218,20 +218,22 @@ def _take(batch: Batch, index: torch.Tensor) -> Batch:
     return Batch(inputs, batch.targets[index], batch.rows[index], batch.start)
 
 
-def pass_seconds(machine: Machine, net: nn.Module, images: torch.Tensor) -> float:
-    """Seconds of a forward and backward pass in eval mode: the faster of two, after one to warm up. Leaves no gradients,
-    statistics or random state behind."""
-    modes, wanted = net.training, [p.requires_grad for p in net.parameters()]
-    net.eval().requires_grad_(True)
+def pass_seconds(machine: Machine, net: Net, phase: Phase, state: State, start: int) -> float:
+    """Seconds of a forward and backward pass of what learns in the phase, from states at depth `start`: the faster of two,
+    after one to warm up. Leaves no gradients, statistics or random state behind: it runs in eval mode."""
+    modes, wanted = [(m, m.training) for m in net.modules()], [p.requires_grad for p in net.parameters()]
+    freeze(net, phase)
+    net.eval()
     times = []
     for _ in range(3):
         began = time.perf_counter()
         with machine.autocast():
-            out = net(machine.place(images))
+            out = net(machine.place(state), start)
         out.float().square().mean().backward()
         times.append(time.perf_counter() - began)
     for parameter, flag in zip(net.parameters(), wanted, strict=True):
         parameter.grad = None
         parameter.requires_grad_(flag)
-    net.train(modes)
+    for module, mode in modes:
+        module.training = mode
     return min(times[1:])

@@ -60,14 +60,22 @@ def _build(width: int, outputs: int, options: Options) -> trained.Dense:
     return trained.build(width, outputs, tuple(options.hidden), options.activation, options.dropout)
 
 
-def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[[np.ndarray, np.ndarray, int], Solution]:
+def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[..., Solution]:
+    """solve(features [n, width], targets, seed, told): an array in memory by any solver; rows that are read from elsewhere, which
+    told hears of, by `streamed.regress` alone."""
+
     # Imported when the fit comes to it: scikit-learn takes a second that `graft list` need not pay.
-    def solve(features: np.ndarray, targets: np.ndarray, seed: int = 0) -> Solution:
+    def solve(features: np.ndarray, targets: np.ndarray, seed: int = 0, told: Callable[[str], None] | None = None) -> Solution:
+        options = {"target": target, "outputs": outputs, "balance": balance}
+        if not isinstance(features, np.ndarray):
+            if kind != "logistic":
+                raise OptionError(
+                    f"The features of {len(features)} rows do not fit in memory and head '{kind}' needs them at once; use --head logistic."
+                )
+            return import_module("graft.heads.streamed").regress(features, np.asarray(targets), seed, told=told, **options)
         module, _, function = SOLVED[kind].partition(":")
         solver = getattr(import_module(f"graft.heads.{module}"), function)
-        return solver(
-            np.ascontiguousarray(features, np.float32), np.asarray(targets), seed, target=target, outputs=outputs, balance=balance
-        )
+        return solver(np.ascontiguousarray(features, np.float32), np.asarray(targets), seed, **options)
 
     return solve
 

@@ -1,0 +1,136 @@
+"""Which way frozen passes run: by rule where the rule is sure, else by a short trial that also measures what is lost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core import Net, State
+from . import device, prefix, ways
+from .device import Machine
+from .store import Store
+from .ways import FLOAT, SHORT, Way
+
+AGREE = 0.995
+"""Least share of held-out decisions that must be the same with bfloat16 features as with float32 ones."""
+WORTH_COMPILING = 30.0
+"""Multiply-adds (in thousand millions) of a whole pass from which a conversion of two seconds pays: 100 images of MobileNetV2."""
+WORTH_SHORTENING = 1000.0
+"""The same for bfloat16: some ten seconds of float32 on two cores. Below, there is nothing to win."""
+TRIED = 512
+"""Samples of the trial, half of them held out by turns."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """exact: the float32 way. short: the bfloat16 one that is taken or tried, None where float32 it is. reason: in words.
+    tried: whether `short` is still to be confirmed by a trial."""
+
+    exact: Way
+    short: Way | None
+    reason: str
+    tried: bool = False
+
+
+def by_rule(net: Net, stop: int, rows: int, machine: Machine, precision: str, store: Store | None, digest: str) -> Choice:
+    """What is known without a trial, for `rows` images up to depth `stop`.
+
+    precision: "exact" is float32, "fast" bfloat16 where the machine multiplies it natively, "auto" as above.
+    """
+    total = prefix.work(net, stop) * rows
+    exact, why = _fastest(net, stop, total, machine, FLOAT, store, digest)
+    if precision == "exact":
+        return Choice(exact, None, f"exact was asked for{why}")
+    native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
+    if not native:
+        return Choice(exact, None, f"this machine has no native bfloat16{why}")
+    if precision == "auto" and total < WORTH_SHORTENING:
+        return Choice(exact, None, f"at {total:,.0f} thousand million multiply-adds there is no time to win with bfloat16{why}")
+    short, why = _fastest(net, stop, total, machine, SHORT, store, digest)
+    return Choice(exact, short, f"fast was asked for{why}" if precision == "fast" else why, precision == "auto")
+
+
+def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.dtype, store: Store | None, digest: str) -> tuple[Way, str]:
+    """The fastest way in this precision, and what there is to say about it."""
+    if machine.device.type == "cuda":
+        return ways.direct(net, stop, machine, dtype), ""
+    if total < WORTH_COMPILING:
+        return ways.direct(net, stop, machine, dtype), "; too little work for a compiled form to pay"
+    why = ways.why_not_compiled()
+    if not why:
+        try:
+            return ways.compiled(net, stop, dtype, store, digest), ""
+        except RuntimeError as error:
+            why = str(error)
+    return ways.direct(net, stop, machine, dtype), f"; {why}, so torch runs it"
+
+
+def key(digest: str, way: Way) -> str:
+    """The name of the shelf for the states that a way makes of a prefix. Ways have shelves of their own, because their last
+    bits differ, and a run that is resumed must find what it would have computed."""
+    return device.short_digest(digest, way.name, way.batch)
+
+
+def spread(rows: int) -> np.ndarray:
+    """Row numbers of the trial, evenly over the table, which is often sorted by class."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, TRIED)).astype(int))
+
+
+def verdict(exact: State, short: State, targets: Tensor, faster: float | None) -> tuple[bool, str]:
+    """Whether bfloat16 is taken, and why. faster: how many times, None where it was not timed."""
+    same, n = agreement(_vectors(exact), _vectors(short), targets.numpy()), len(targets)
+    error = float((exact["x"] - short["x"].float()).norm() / exact["x"].norm().clamp(min=1e-12))
+    words = f"features differ by {error:.1%}, and {same:.1%} of {n} held-out decisions are the same"
+    if same < AGREE:
+        return False, f"bfloat16 would change decisions: {words} (at least {AGREE:.1%} are asked for)"
+    if faster is not None and faster < 1.2:
+        return False, f"bfloat16 is not faster here ({faster:.1f} times)"
+    return True, words + (f"; {faster:.1f} times as fast as float32" if faster is not None else "")
+
+
+def _vectors(state: State) -> np.ndarray:
+    x = state["x"].float()
+    if x.ndim == 4:
+        x = x.mean((2, 3))
+    elif x.ndim == 3:
+        x = x.mean(1)
+    return x.numpy().astype(np.float64)
+
+
+def agreement(exact: np.ndarray, short: np.ndarray, targets: np.ndarray) -> float:
+    """The share of decisions on held-out rows that are the same with a ridge head learnt on float32 features and scored on
+    them as with one learnt on bfloat16 features, scored on either; the lesser of the two.
+
+    exact, short: [n, d]. targets: class numbers [n], labels [n, k], or numbers [n, 1], where a decision is the same if it
+    moves by less than a twentieth of the spread. Two halves, each held out once.
+    """
+    if len(exact) < 4:
+        return 0.0
+    hot = np.eye(int(targets.max()) + 1)[targets] if targets.ndim == 1 else np.asarray(targets, np.float64)
+    whole = targets.ndim == 2 and targets.shape[1] == 1
+    # Drawn, because a table may name its classes by turns.
+    halves, same = np.random.default_rng(0).permutation(len(exact)) % 2, []
+    for held in (0, 1):
+        learn, rest = halves != held, halves == held
+        wanted = _ridge(exact[learn], hot[learn])(exact[rest])
+        head = _ridge(short[learn], hot[learn])
+        same.append([_alike(wanted, head(x[rest]), targets.ndim, hot.std() if whole else 0.0) for x in (exact, short)])
+    return float(np.min(np.mean(same, 0)))
+
+
+def _alike(a: np.ndarray, b: np.ndarray, ndim: int, spread: float) -> float:
+    if ndim == 1:
+        return float((a.argmax(1) == b.argmax(1)).mean())
+    if spread:
+        return float((np.abs(a - b) < 0.05 * spread).mean())
+    return float(((a > 0.5) == (b > 0.5)).all(1).mean())
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Ridge regression on standardised features, with as much shrinkage as a feature has variance a row (dual form)."""
+    mean, scale = x.mean(0), 1 / np.maximum(x.std(0), 1e-6 * (1e-6 + np.abs(x).max()))
+    z, centre = (x - mean) * scale, y.mean(0)
+    weight = z.T @ np.linalg.solve(z @ z.T + 0.1 * z.shape[1] * np.eye(len(z)), y - centre)
+    return lambda other: (other - mean) * scale @ weight + centre
