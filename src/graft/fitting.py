@@ -1,5 +1,7 @@
 """One fit, from assembled parts to everything that is in the run's folder."""
 
+import contextlib
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,10 +146,30 @@ def picture(parts: Parts, net: Net, folder: Path, journal: Journal) -> None:
     if filters is None:
         journal.write("note", level="info", text="This body has no first convolution to draw.", count=0, files=[])
         return
+    told = gabor_fits(filters, parts.backbone.origin.name, folder / "explain" / "filters.png")
+    told |= {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
+    write_json(folder / "explain" / "filters.json", told)
+
+
+def gabor_fits(filters: Tensor, body: str, drawing: Path) -> dict:
+    """How well Gabor filters fit, with the picture in `drawing`; seconds of work that depend on the filters alone, so they are kept."""
+    from .backbones import match
+
+    kept, digest = store.find(), hashlib.blake2b(filters.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
+    numbers, pixels = (kept.file(f"{digest}{end}") if kept else None for end in ("0a", "0b"))
+    if numbers and pixels:
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads(numbers.read_bytes())
+            drawing.write_bytes(pixels.read_bytes())
+            return told
     found = match.match(filters)
-    match.picture(found, folder / "explain" / "filters.png")
-    told = {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
-    write_json(folder / "explain" / "filters.json", told | {"r2": [float(v) for v in found["r2"]], "noise_r2": found["noise_r2"]})
+    match.picture(found, drawing)
+    told = {"r2": [float(v) for v in found["r2"]], "noise_r2": found["noise_r2"]}
+    if kept:
+        about = {"body": body, "what": "Gabor fits of the first filters"}
+        kept.put(f"{digest}0a", json.dumps(told).encode(), about)
+        kept.put(f"{digest}0b", drawing.read_bytes(), about)
+    return told
 
 
 def command(folder: Path) -> str:

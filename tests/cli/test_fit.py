@@ -29,8 +29,9 @@ def test_json_is_the_scores_and_the_places(api, invoke):
 def test_flags_and_sets_become_the_spec(api, invoke, tmp_path: Path):
     invoke(
         "fit", "photos", "-b", "resnet18", "--method", "finetune", "--epochs", "3", "--lr", "1e-3", "--freeze", "layer2", "--task",
-        "classification", "--head", "linear", "--layers", "layer3,layer4", "--pool", "max", "--image-size", "96", "--augment", "medium", "--views", "4",
-        "--reader", "image_folder", "--set", "task.hidden=256,128", "--set", "method.balance=yes", "--seed", "7", "--budget", "1h30m",
+        "classification", "--head", "linear", "--layers", "layer3,layer4", "--pool", "max", "--image-size", "96", "--augment", "medium",
+        "--views", "4", "--reader", "image_folder", "--set", "task.hidden=256,128",
+        "--set", "method.balance=yes", "--seed", "7", "--budget", "1h30m",
         "--select-on", "val", "--folds", "5", "--fetch", "no", "--precision", "exact", "--threads", "1", "--out", "here",
     )  # fmt: skip
     assert _spec(api) == Spec(

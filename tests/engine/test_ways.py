@@ -131,7 +131,7 @@ def test_an_error_in_a_lane_reaches_the_caller():
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        list(ways.Way("w", torch.float32, 4, (fail, fail)).states(PIXELS.split(4)))
+        list(ways.Way("w", torch.float32, 4, lambda: (fail, fail)).states(PIXELS.split(4)))
 
 
 @needs_compiler

@@ -4,7 +4,10 @@ and back, without its weights."""
 from dataclasses import asdict, replace
 
 from ..core import Backbone, Origin, Prepare
+from ..core.vision import import_vision
 from ..errors import WeightsError
+
+import_vision()  # Before any of the files here imports timm.
 
 
 def describe(backbone: Backbone) -> dict:

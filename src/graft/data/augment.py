@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from ..errors import OptionError, nearest
 
@@ -196,7 +195,12 @@ def _resized(image: Tensor, box: Box, size: int) -> Tensor:
     if (width, height) == (size, size):
         return image[:, top : top + size, left : left + size].clone()
     # Bilinear whatever the body's own interpolation: resampled detail is jittered here anyway, and it is faster.
-    return functional.resized_crop(image, top, left, height, width, [size, size], antialias=True)
+    return _scaled(image[:, top : top + height, left : left + width], (size, size))
+
+
+def _scaled(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """uint8 [3, h, w] -> uint8 [3, *size], bilinear with antialiasing; torch's kernel for bytes, the one that torchvision calls."""
+    return torch.nn.functional.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def _linear(o: Options, flips: tuple[bool, bool], rng: np.random.Generator) -> np.ndarray:
@@ -221,7 +225,7 @@ def _affine(image: Tensor, box: Box, size: int, linear: np.ndarray, shift: np.nd
     coarse = float(np.sqrt(abs(np.linalg.det(step))))
     if coarse > 1.25:
         smaller = [max(1, round(side / coarse)) for side in part.shape[1:]]
-        part = functional.resize(part, smaller, antialias=True)
+        part = _scaled(part, tuple(smaller))
     # To grid_sample's coordinates: -1 and 1 are the outer edges of the part.
     scale = 2 / (high - low)
     step, origin = (step * scale[:, None]).astype(np.float32), (middle - low) * scale - 1

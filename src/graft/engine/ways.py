@@ -29,21 +29,22 @@ TOLERANCE = 1e-3
 @dataclass(frozen=True)
 class Way:
     """name: for the user and for the key of what is kept. dtype: of the arithmetic, and of what comes out. batch: images at a
-    time, the best for caches and memory. runs: one function a lane, [n <= batch, size, size, 3] uint8 -> State; lanes run
-    side by side."""
+    time, the best for caches and memory. begin(): one function a lane, [batch, size, size, 3] uint8 -> State; lanes run side
+    by side. It is called only when something has to be computed."""
 
     name: str
     dtype: torch.dtype
     batch: int
-    runs: tuple[Callable[[Tensor], State], ...]
+    begin: Callable[[], tuple[Callable[[Tensor], State], ...]]
 
     def states(self, pixels: Iterable[Tensor]) -> Iterator[State]:
         """The state of every batch, in order; while one batch runs, the next are made. Rows do not depend on their company."""
-        lanes, waiting, number = len(self.runs), [], 0
+        runs, waiting, number = self.begin(), [], 0
+        lanes = len(runs)
         pools = [ThreadPoolExecutor(1, thread_name_prefix="graft-pass") for _ in range(lanes)]
         try:
             for batch in pixels:
-                waiting.append(pools[number % lanes].submit(self._padded, self.runs[number % lanes], batch))
+                waiting.append(pools[number % lanes].submit(self._padded, runs[number % lanes], batch))
                 number += 1
                 if len(waiting) > lanes:
                     yield waiting.pop(0).result()
@@ -87,10 +88,14 @@ class Prefix(nn.Module):
 
 def direct(net: Net, stop: int, machine: Machine, dtype: torch.dtype = FLOAT) -> Way:
     """torch as it is: channels_last, in eval mode; bfloat16 by autocast."""
-    prefix = Prefix(net, stop).to(machine.device, memory_format=torch.channels_last)
-    run = _recorded if machine.device.type == "cuda" else _plain
     batch = 32 if machine.device.type == "cpu" else 128
-    return Way(f"torch {_said(dtype)}", dtype, batch, (run(prefix, Machine(machine.device, dtype), batch),))
+
+    def begin() -> tuple[Callable[[Tensor], State], ...]:
+        prefix = Prefix(net, stop).to(machine.device, memory_format=torch.channels_last)
+        run = _recorded if machine.device.type == "cuda" else _plain
+        return (run(prefix, Machine(machine.device, dtype), batch),)
+
+    return Way(f"torch {_said(dtype)}", dtype, batch, begin)
 
 
 def _plain(prefix: Prefix, machine: Machine, batch: int) -> Callable[[Tensor], State]:
@@ -145,20 +150,32 @@ def compiled(net: Net, stop: int, dtype: torch.dtype, store: Store | None, diges
     # An imported form forgets them, so they are given again each time.
     settings = {"INFERENCE_PRECISION_HINT": "f32" if dtype == FLOAT else "bf16", "NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes}
     key = device.short_digest(digest, batch, str(dtype), lanes, openvino.__version__, device.cpu_name(), platform.machine())
-    core, kept = openvino.Core(), store.file(key) if store else None
-    form = None
-    if kept is not None:
-        try:
-            form = core.import_model(kept.read_bytes(), "CPU", settings)
-        except (RuntimeError, OSError):  # Made by another build of the engine, or damaged: made again.
-            form = None
-    if form is None:
-        form = _convert(openvino, core, net, stop, batch, settings, dtype)
+    kept = store.file(key) if store else None
+
+    def make() -> object:
+        form = _convert(openvino, core(), net, stop, batch, settings, dtype)
         if store is not None:
             about = {"body": net.origin.name, "depth": stop, "size": net.prepare.size, "dtype": _said(dtype)}
             store.put(key, _bytes(form.export_model()), about)
-    keys = tuple(device.blank(net, stop))
-    return Way(f"OpenVINO {_said(dtype)}", dtype, batch, tuple(_request(form, keys, dtype) for _ in range(lanes)))
+        return form
+
+    @cache
+    def core() -> object:
+        return openvino.Core()
+
+    made = make() if kept is None else None  # Now, so that a failure is known while there is still another way to take.
+
+    def begin() -> tuple[Callable[[Tensor], State], ...]:
+        form = made
+        if form is None:
+            try:
+                form = core().import_model(kept.read_bytes(), "CPU", settings)
+            except (RuntimeError, OSError):  # Made by another build of the engine, damaged or gone: made again.
+                form = make()
+        keys = tuple(device.blank(net, stop))
+        return tuple(_request(form, keys, dtype) for _ in range(lanes))
+
+    return Way(f"OpenVINO {_said(dtype)}", dtype, batch, begin)
 
 
 def _silent():
@@ -179,7 +196,9 @@ def _convert(openvino, core, net: Net, stop: int, batch: int, settings: dict, dt
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            model = openvino.convert_model(prefix, example_input=example, input=[(list(example.shape), openvino.Type.u8)])
+            # Traced here, because the converter would trace it a second time to compare; the comparison below is stricter.
+            traced = torch.jit.trace(prefix, example[:2], check_trace=False)
+            model = openvino.convert_model(traced, example_input=example[:2], input=[(list(example.shape), openvino.Type.u8)])
         form = core.compile_model(model, "CPU", settings)
     except Exception as error:  # A converter may raise anything on a network it does not know.
         words = str(error).strip().splitlines() or [type(error).__name__]
