@@ -6,6 +6,8 @@ import pytest
 from tests import nets
 
 from graft import api, fitting
+from graft.backbones import match
+from graft.data.streams import Streams
 from graft.spec import Spec
 
 
@@ -39,3 +41,30 @@ def test_a_run_killed_between_folds_does_not_run_finished_ones_again(photos, tmp
     resumed = api.resume(tmp_path / "run", on_event=lambda e: again.append(e["split"]) if e["event"] == "opened" else None)
     whole = api.fit(Spec.make(str(photos), backbone="graft-mini", method="extract", out=str(tmp_path / "whole"), sets=sets))
     assert again == ["fold 3", "fold 4", "fold 5"] and resumed.scores["test"] == whole.scores["test"]
+
+
+def fit(photos, out, **values):
+    return api.fit(Spec.make(str(photos), backbone="graft-mini", out=str(out), sets=["backbone.image_size=32"], seed=3, **values))
+
+
+@pytest.mark.parametrize("values", [{"method": "extract"}, {"method": "extract", "views": 2, "epochs": 3}])
+def test_the_second_fit_of_the_same_photos_runs_no_body(values, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    first, asked, drawings = fit(photos, tmp_path / "one", folds=0, **values), [], []
+    pixels, draw = Streams.pixels, match.picture
+    monkeypatch.setattr(Streams, "pixels", lambda self, *a: asked.append(a) or pixels(self, *a))
+    monkeypatch.setattr(match, "picture", lambda *a: drawings.append(a) or draw(*a))
+    again = fit(photos, tmp_path / "two", folds=0, **values)
+    assert not asked and not drawings and first.scores["test"] == again.scores["test"]
+    filters = [(run.folder / "explain" / "filters.png").read_bytes() for run in (first, again)]
+    assert filters[0] == filters[1]
+    monkeypatch.setenv("GRAFT_CACHE", "off")
+    without = fit(photos, tmp_path / "three", folds=0, **values)
+    assert asked and without.scores["test"] == first.scores["test"]
+    assert any("GRAFT_CACHE is off" in row.get("text", "") for row in api.show(without.folder)["notes"])
+
+
+def test_the_stages_above_learn_from_kept_views_of_the_stages_below(photos, tmp_path):
+    run = fit(photos, tmp_path / "run", folds=0, method="finetune", freeze="1", views=2, epochs=2, precision="exact")
+    (phase,) = (row for row in api.show(run.folder)["phases"] if row["run"] == "final")
+    assert phase["constant_prefix"] == 1 and "the next stage learns" in phase["why"]

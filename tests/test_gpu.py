@@ -19,8 +19,27 @@ def test_a_fit_runs_on_the_accelerator(method, photos, tmp_path):
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["device"] != "cpu"
     if method != "extract":
-        assert environment["precision"] == "torch.bfloat16"
+        assert [value for what, value, _, _ in run.decisions if what.startswith("precision with")] == ["bfloat16"]
     files = sorted(map(str, photos.rglob("*.png")))
     p = api.load(run.model).probabilities(files)
     assert p.shape == (36, 3) and np.allclose(p.sum(1), 1, atol=1e-5)
     assert len(pq.read_table(run.folder / "predictions.parquet")) == 36
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_frozen_passes_on_the_accelerator_give_the_states_of_the_cpu(short):
+    """Recorded as a graph, in batches that are padded; bfloat16 differs by its rounding."""
+    import torch
+    from tests import nets
+
+    from graft.engine import ways
+    from graft.engine.device import Machine
+
+    net = nets.net(nets.task())
+    pixels = torch.randint(0, 256, (300, nets.SIZE, nets.SIZE, 3), dtype=torch.uint8)
+    cpu, gpu = Machine(torch.device("cpu")), Machine(torch.device("cuda"))
+    wanted = torch.cat([state["x"] for state in ways.direct(net, 4, cpu).states(pixels.split(32))])
+    way = ways.direct(gpu.place(net), 4, gpu, torch.bfloat16 if short else torch.float32)
+    found = torch.cat([state["x"] for state in way.states(pixels.split(way.batch))])
+    assert found.dtype == way.dtype and found.device.type == "cpu"
+    torch.testing.assert_close(found.float(), wanted, rtol=0.05 if short else 1e-3, atol=0.05 if short else 1e-3)

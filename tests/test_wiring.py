@@ -78,3 +78,28 @@ def test_a_budget_limits_every_phase_and_a_limit_of_the_users_own_stays(photos):
     assert parts.spec.method.values["seconds"] == pytest.approx(0.8 * 60 / 6 / 3, abs=0.01) and "time limit of a phase" in chosen
     spec = Spec.make(str(photos), method="finetune", budget="60s", sets=["method.seconds=7", "backbone.image_size=32"])
     assert wiring.assemble(spec, Journal()).spec.method.values["seconds"] == 7
+
+
+def test_views_ask_for_augmentation_of_frozen_features(photos):
+    parts, chosen = assemble(photos, method="extract", views=3)
+    assert parts.spec.augment.name == "light" and parts.spec.method.values["augment"] is True
+    assert parts.streams.augment.options.views == 3 and chosen["augment"]["value"] == "light"
+    plain, chosen = assemble(photos, method="extract")
+    assert plain.spec.augment.name == "none" and "--views 4" in chosen["augment"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"method": "finetune", "views": 4}, "add --freeze STAGE"),
+        ({"method": "finetune", "views": 4, "freeze": "none"}, "add --freeze STAGE"),
+        ({"method": "scratch", "views": 4}, "use --method extract"),
+        ({"method": "extract", "views": 4, "augment": "none"}, "leave one of them out"),
+        ({"method": "extract", "views": 4, "augment": "strong"}, "--set augment.mixup=0 --set augment.cutmix=0"),
+        ({"method": "extract", "views": 65}, "from 0 to 64"),
+        ({"method": "extract", "views": 4, "head": "knn"}, "cannot learn by gradient descent"),
+    ],
+)
+def test_views_that_could_not_be_kept_are_refused(photos, values, words):
+    with pytest.raises(OptionError, match=words):
+        assemble(photos, **values)

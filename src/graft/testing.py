@@ -333,6 +333,7 @@ def _run_method(phases: Callable, options: object, net: Net, task: Task, data: D
     from .engine import execute
     from .engine.device import Machine
     from .engine.journal import Journal
+    from .engine.passes import Passes
 
     def sound():
         generator = phases(net, task, data, options)
@@ -349,7 +350,9 @@ def _run_method(phases: Callable, options: object, net: Net, task: Task, data: D
     journal = Journal()
     journal.open(folder)
     with Streams(net.prepare, task.encode, Augment(Augmentation()), 0, classes=len(data.schema.classes), threads=1) as streams:
-        setting = execute.Setting("final", folder, net, task, data, streams, Machine(torch.device("cpu")), journal, 0)
+        # Exact, because a trial of half precision is one of time, and what is run twice must be the same to the bit.
+        passes = Passes(streams, Machine(torch.device("cpu")), "exact", None, journal)
+        setting = execute.Setting("final", folder, net, task, data, passes, journal, 0)
         return execute.execute(sound, setting)
 
 

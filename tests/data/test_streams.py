@@ -2,6 +2,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from PIL import Image
 from graft.core import Prepare, Stream
 from graft.data.augment import Augment, Options
 from graft.data.images import load_images, normalise
-from graft.data.streams import Streams
+from graft.data.streams import PLAIN, Streams
 from graft.errors import DataError
 
 torch.set_num_threads(1)
@@ -165,7 +166,7 @@ SLOW = """
     from graft.core import Prepare, Stream
     from graft.data import images
     from graft.data.augment import Augment, Options
-    from graft.data.streams import Streams
+    from graft.data.streams import PLAIN, Streams
     def slowly(path, prepare, content=None):
         time.sleep(0.5)
         print("decoded", file=sys.stderr, flush=True)
@@ -193,3 +194,43 @@ def test_neither_the_end_nor_ctrl_c_waits_for_the_threads(ending):
 def test_batches_may_be_drawn_in_inference_mode(table):
     with streams("none") as source, torch.inference_mode():
         assert sum(len(batch.rows) for batch in source.plain(table)) == len(table)
+
+
+def test_digests_follow_the_content_and_not_the_name(table, tmp_path):
+    first = table["path"][0].as_py()
+    twin, other = tmp_path / "twin.png", tmp_path / "other.png"
+    twin.write_bytes(Path(first).read_bytes())
+    other.write_bytes(Path(first).read_bytes() + b"!")
+    with streams() as source:
+        a, b, c = source.digests(pa.table({"path": [first, str(twin), str(other)]}))
+        assert a == b != c and len(a) == 16
+        with pytest.raises(DataError, match=r"gone\.png"):
+            source.digests(pa.table({"path": [str(tmp_path / "gone.png")]}))
+
+
+def test_pixels_of_the_plain_view_are_those_that_scoring_sees(table):
+    with streams() as source:
+        (first, second, third) = source.pixels(table, [(row, PLAIN) for row in range(23)], 8)
+        whole = torch.cat([first, second, third])
+        assert whole.shape == (23, 16, 16, 3) and whole.dtype == torch.uint8 and len(third) == 7
+        (plain,) = source.plain(table)
+        torch.testing.assert_close(normalise(whole.permute(0, 3, 1, 2), PREPARE), plain.inputs)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_view_is_the_same_in_every_order_table_and_thread(table, threads):
+    with streams("medium", threads=2) as source:
+        (wanted,) = source.pixels(table, [(3, 0), (3, 1), (9, 0)], 8)
+    assert not torch.equal(wanted[0], wanted[1])
+    with streams("medium", threads=threads, memory_mb=0) as source:
+        (found,) = source.pixels(table.take([9, 3]), [(0, 0), (1, 1), (1, 0)], 8)
+    assert torch.equal(found[[2, 1, 0]], wanted)
+    with streams("medium", seed=4) as source:
+        assert not torch.equal(next(source.pixels(table, [(3, 0)], 8))[0], wanted[0])
+
+
+def test_what_names_a_view_is_all_that_decides_it():
+    names = {streams(preset, seed).view(view) for preset in ("light", "medium") for seed in (0, 1) for view in (0, 1)}
+    assert len(names) == 8 and streams().view(PLAIN) == streams("light", 7).view(PLAIN) == "plain"
+    few, many = (Streams(PREPARE, encode, Augment(Options("light", views=k)), 0) for k in (2, 8))
+    assert few.view(1) == many.view(1)

@@ -23,3 +23,10 @@ def test_a_trained_head_learns_alone_on_plain_images(tmp_path):
     rows, made = nets.data(tmp_path), nets.task(head="linear")
     (phase,) = collect("extract", nets.net(made), made, rows)
     assert phase.frozen == 3 and [g.name for g in phase.groups] == ["head"] and not phase.streams["train"].augment
+
+
+def test_with_augmentation_a_solved_head_is_the_start_of_a_second_phase(tmp_path):
+    made, rows = nets.task(), nets.data(tmp_path)
+    solved, tuned = collect("extract", nets.net(made), made, rows, augment=True)[:2]
+    assert solved.solve is not None and len(solved.streams["train"].table) == len(rows.train)
+    assert tuned.solve is None and tuned.frozen == 3 and tuned.streams["train"].augment and {g.name for g in tuned.groups} == {"head"}

@@ -78,6 +78,7 @@ class Loop:
 
     def __init__(self, net: nn.Module, phase: Phase, machine: Machine, progress: Progress, steps: int):
         self.net, self.phase, self.machine, self.progress, self.steps = net, phase, machine, progress, steps
+        device.keep_freed_memory(machine)
         self.optimizer = optimizer(net, phase)
         self.learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = [p.detach().clone() for p in self.learning] if phase.ema > 0 else []

@@ -31,11 +31,12 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     second phase, which is kept where it gains on the selecting rows.
     """
     solved = task.solve is not None
+    if opts.augment:
+        recipe.check_trainable(task, "extract with augmentation")
     if solved:
         yield recipe.head_first(net, task, data, opts, 0, everything=not opts.augment)
         if not opts.augment:
             return
-        recipe.check_trainable(task, "extract with augmentation")
     who = groups.head(net, opts.head_lr or opts.lr, opts.weight_decay)
     tuned = yield recipe.phase("augmented" if solved else "head", task, data, opts, who, frozen=len(net.stages))
     if solved:
