@@ -28,8 +28,10 @@ def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision
         return torch.float32, "this processor has no bfloat16 arithmetic"
     one = device.blank(net, start)
     batch = {key: value.repeat(TRIED, *[1] * (value.ndim - 1)) for key, value in one.items()}
-    plain = train.pass_seconds(machine, net, phase, batch, start)
-    short = train.pass_seconds(Machine(machine.device, torch.bfloat16), net, phase, batch, start)
+    device.keep_freed_memory(machine)
+    # By turns, so that what else the machine does meets both.
+    both = (machine, Machine(machine.device, torch.bfloat16))
+    plain, short = (min(times) for times in zip(*([train.pass_seconds(m, net, phase, batch, start) for m in both] for _ in range(2))))
     words = f"a trial pass took {plain * 1000:.0f} ms in float32 and {short * 1000:.0f} ms in bfloat16"
     # Half precision costs some accuracy of the gradients, so it must pay clearly.
     return (torch.bfloat16 if short < 0.8 * plain else torch.float32), words
