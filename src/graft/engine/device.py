@@ -47,8 +47,8 @@ def find(threads: int | None = None) -> Machine:
 def keep_freed_memory(machine: Machine) -> None:
     """Let the C library keep what a training step frees for the next one, where it has such a switch (glibc).
 
-    Each step frees and takes the same gigabytes; given back to the system they come back page by page, which took a tenth of
-    a step in bfloat16 and half of one in float32 (docs/benchmarks.md). The peak is hardly higher, but it lasts.
+    Each step frees and takes the same gigabytes; given back to the system they come back page by page, which took a twentieth
+    of a step in bfloat16 and a third of one in float32 (docs/benchmarks.md). The peak is hardly higher, but it lasts.
     """
     if machine.device.type != "cpu" or platform.libc_ver()[0] != "glibc":
         return
