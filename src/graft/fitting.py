@@ -1,7 +1,6 @@
 """One fit, from assembled parts to everything that is in the run's folder."""
 
 import contextlib
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -51,7 +50,7 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
         {"scores": result, "data": describe_data(parts.data), "command": command(folder)},
     )  # fmt: skip
     journal.write("exported", path="model", **told)
-    picture(parts, net, folder, journal)
+    picture(parts, passes, net, folder)
     parts.streams.close()
     result["seconds"], result["peak_memory_mb"] = round(journal.seconds, 2), device.peak_memory_mb(parts.machine)
     write_json(folder / "scores.json", result)
@@ -136,7 +135,7 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
     return result
 
 
-def picture(parts: Parts, net: Net, folder: Path, journal: Journal) -> None:
+def picture(parts: Parts, passes: Passes, net: Net, folder: Path) -> None:
     """Mistakes with heat maps, and the first filters beside Gabor's. What cannot be drawn is said, never fatal."""
     rows = pq.read_table(folder / "predictions.parquet")
     explain.explain(net, parts.task, rows, lambda path: images.load_images([path], parts.backbone.prepare)[0], folder)
@@ -144,19 +143,19 @@ def picture(parts: Parts, net: Net, folder: Path, journal: Journal) -> None:
 
     filters = match.first_filters(parts.backbone)
     if filters is None:
-        journal.write("note", level="info", text="This body has no first convolution to draw.", count=0, files=[])
+        passes.journal.write("note", level="info", text="This body has no first convolution to draw.", count=0, files=[])
         return
-    told = gabor_fits(filters, parts.backbone.origin.name, folder / "explain" / "filters.png")
+    told = gabor_fits(filters, parts.backbone.origin.name, passes.store, folder / "explain" / "filters.png")
     told |= {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
     write_json(folder / "explain" / "filters.json", told)
 
 
-def gabor_fits(filters: Tensor, body: str, drawing: Path) -> dict:
+def gabor_fits(filters: Tensor, body: str, kept: store.Store | None, drawing: Path) -> dict:
     """How well Gabor filters fit, with the picture in `drawing`; seconds of work that depend on the filters alone, so they are kept."""
     from .backbones import match
 
-    kept, digest = store.find(), hashlib.blake2b(filters.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
-    numbers, pixels = (kept.file(f"{digest}{end}") if kept else None for end in ("0a", "0b"))
+    keys = [device.short_digest(what, filters.numpy().tobytes()) for what in ("numbers", "drawing")]
+    numbers, pixels = (kept.file(key) if kept else None for key in keys)
     if numbers and pixels:
         with contextlib.suppress(OSError, ValueError):
             told = json.loads(numbers.read_bytes())
@@ -167,8 +166,8 @@ def gabor_fits(filters: Tensor, body: str, drawing: Path) -> dict:
     told = {"r2": [float(v) for v in found["r2"]], "noise_r2": found["noise_r2"]}
     if kept:
         about = {"body": body, "what": "Gabor fits of the first filters"}
-        kept.put(f"{digest}0a", json.dumps(told).encode(), about)
-        kept.put(f"{digest}0b", drawing.read_bytes(), about)
+        for key, content in zip(keys, (json.dumps(told).encode(), drawing.read_bytes()), strict=True):
+            kept.put(key, content, about)
     return told
 
 

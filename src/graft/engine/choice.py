@@ -25,8 +25,8 @@ TRIED = 512
 
 @dataclass(frozen=True)
 class Choice:
-    """exact: the float32 way. short: the bfloat16 one that is taken or tried, None where float32 it is. reason: in words.
-    tried: whether `short` is still to be confirmed by a trial."""
+    """exact: the float32 way; `short` itself where no float32 is asked for, so that no form is made that nobody runs. short: the
+    bfloat16 one that is taken or tried, None where float32 it is. reason: in words. tried: whether a trial is to confirm `short`."""
 
     exact: Way
     short: Way | None
@@ -40,16 +40,19 @@ def by_rule(net: Net, stop: int, rows: int, machine: Machine, precision: str, st
     precision: "exact" is float32, "fast" bfloat16 where the machine multiplies it natively, "auto" as above.
     """
     total = prefix.work(net, stop) * rows
+    native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
+    if precision == "fast" and native:
+        short, why = _fastest(net, stop, total, machine, SHORT, store, digest)
+        return Choice(short, short, f"fast was asked for{why}")
     exact, why = _fastest(net, stop, total, machine, FLOAT, store, digest)
     if precision == "exact":
         return Choice(exact, None, f"exact was asked for{why}")
-    native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
     if not native:
         return Choice(exact, None, f"this machine has no native bfloat16{why}")
-    if precision == "auto" and total < WORTH_SHORTENING:
+    if total < WORTH_SHORTENING:
         return Choice(exact, None, f"at {total:,.0f} thousand million multiply-adds there is no time to win with bfloat16{why}")
     short, why = _fastest(net, stop, total, machine, SHORT, store, digest)
-    return Choice(exact, short, f"fast was asked for{why}" if precision == "fast" else why, precision == "auto")
+    return Choice(exact, short, why, tried=True)
 
 
 def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.dtype, store: Store | None, digest: str) -> tuple[Way, str]:
