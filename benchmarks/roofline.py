@@ -1,11 +1,11 @@
 """How much of the processor's bfloat16 peak a frozen pass uses: by torch, by OpenVINO by hand, and by graft from JPEG files.
 
-    python benchmarks/roofline.py --bodies resnet50,mobilenetv2_100 --images ../shared/data/hymenoptera/train
+    python benchmarks/roofline.py --bodies resnet50,mobilenetv2_100 --images ../shared/data/hymenoptera ../shared/data/potato_leaf
 
 The peak is that of large square matrix products in bfloat16, the best of several; a body's multiply-adds are counted, and
 the two give the images a second that the peak would allow. No network reaches it: depthwise convolutions, for one, are
 limited by memory. torch and OpenVINO run on tensors that are there, in batches that suit them; graft's own pass also
-digests, decodes and resizes the files, and keeps what comes out. Peak and passes take turns, and each share is of the peak
+digests, decodes and resizes the files (more of them, --files, since its start is timed too), and keeps what comes out. Peak and passes take turns, and each share is of the peak
 of its own round, so noise meets both. Weights are random: they do not change the arithmetic.
 """
 
@@ -163,22 +163,24 @@ def passes(body: str, args: argparse.Namespace, files: list[str], folder: Path) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bodies", default="resnet50,mobilenetv2_100")
-    parser.add_argument("--images", type=Path, default=Path("../shared/data/hymenoptera/train"), help="JPEG files, in folders or not")
-    parser.add_argument("--count", type=int, default=128, help="images a pass")
+    default = [Path("../shared/data/hymenoptera"), Path("../shared/data/potato_leaf")]
+    parser.add_argument("--images", type=Path, nargs="+", default=default, help="folders with JPEG files, in subfolders or not")
+    parser.add_argument("--count", type=int, default=128, help="tensors a pass")
+    parser.add_argument("--files", type=int, default=1000, help="files a pass, at most")
     parser.add_argument("--size", type=int, default=224, help="pixels a side of the tensors")
     parser.add_argument("--batch", type=int, default=32, help="of torch")
     parser.add_argument("--openvino-batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the raw numbers here too")
     args = parser.parse_args()
-    found = sorted(str(path) for path in args.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    found = [str(path) for root in args.images for path in sorted(root.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
     if not found:
-        print(f"roofline: no JPEG files under {args.images}; give a folder with --images")
+        print(f"roofline: no JPEG files under {', '.join(map(str, args.images))}; give folders with --images")
         return
     from graft.engine import device
 
     machine, rows = device.find(), []
-    told, files = device.describe(machine), found[: args.count]
+    told, files = device.describe(machine), found[: args.files]
     print(f"{told['cpu']}, {told['cores']} cores, {told['threads']} threads, device {told['device']}; torch {told['torch']}; "
           f"{len(files)} files\n\n| body | pass | images/s | share of the peak |\n|---|---|---|---|")  # fmt: skip
     peaks: list[float] = []

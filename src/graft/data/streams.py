@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,21 @@ class Streams:
             for _, jobs in waiting:
                 for job in jobs:
                     job.cancel()
+
+    def makers(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[Callable[[], Tensor]]:
+        """What makes the batches of `pixels`, each in the thread that calls it."""
+        paths, size = table.column(self.column).to_pylist(), self.prepare.size
+        self.digests(table)
+
+        def make(group: Sequence[tuple[int, int]]) -> Tensor:
+            with torch.inference_mode(False):
+                made = torch.empty((len(group), size, size, 3), dtype=torch.uint8)
+            for place, (row, view) in zip(made.numpy(), group, strict=True):
+                self._draw(place, paths[row], view)
+            return made
+
+        for first in range(0, len(wanted), batch):
+            yield partial(make, wanted[first : first + batch])
 
     def _draw(self, place: np.ndarray, path: str, view: int) -> None:
         if view == PLAIN:

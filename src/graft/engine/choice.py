@@ -1,7 +1,7 @@
 """Which way frozen passes run: by rule where the rule is sure, else by a short trial that also measures what is lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -34,28 +34,53 @@ class Choice:
     tried: bool = False
 
 
-def by_rule(net: Net, stop: int, rows: int, machine: Machine, precision: str, store: Store | None, digest: str) -> Choice:
+@dataclass
+class Forms:
+    """What is known of one prefix: its multiply-adds and its compiled forms, which need not be read from disk for every table.
+
+    Those of another prefix are let go when it comes, because a form takes as much memory as the network."""
+
+    store: Store | None = None
+    _digest: str = ""
+    _work: float = 0.0
+    _ways: dict[torch.dtype, Way] = field(default_factory=dict)
+
+    def work(self, net: Net, stop: int, digest: str) -> float:
+        """Multiply-adds of an image, in thousand millions."""
+        if digest != self._digest:
+            self._digest, self._work, self._ways = digest, prefix.work(net, stop), {}
+        return self._work
+
+    def compiled(self, net: Net, stop: int, dtype: torch.dtype, digest: str) -> Way:
+        """Raises RuntimeError as ways.compiled does."""
+        self.work(net, stop, digest)
+        if dtype not in self._ways:
+            self._ways[dtype] = ways.compiled(net, stop, dtype, self.store, digest)
+        return self._ways[dtype]
+
+
+def by_rule(net: Net, stop: int, rows: int, machine: Machine, precision: str, forms: Forms, digest: str) -> Choice:
     """What is known without a trial, for `rows` images up to depth `stop`.
 
     precision: "exact" is float32, "fast" bfloat16 where the machine multiplies it natively, "auto" as above.
     """
-    total = prefix.work(net, stop) * rows
+    total = forms.work(net, stop, digest) * rows
     native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
     if precision == "fast" and native:
-        short, why = _fastest(net, stop, total, machine, SHORT, store, digest)
+        short, why = _fastest(net, stop, total, machine, SHORT, forms, digest)
         return Choice(short, short, f"fast was asked for{why}")
-    exact, why = _fastest(net, stop, total, machine, FLOAT, store, digest)
+    exact, why = _fastest(net, stop, total, machine, FLOAT, forms, digest)
     if precision == "exact":
         return Choice(exact, None, f"exact was asked for{why}")
     if not native:
         return Choice(exact, None, f"this machine has no native bfloat16{why}")
     if total < WORTH_SHORTENING:
         return Choice(exact, None, f"at {total:,.0f} thousand million multiply-adds there is no time to win with bfloat16{why}")
-    short, why = _fastest(net, stop, total, machine, SHORT, store, digest)
+    short, why = _fastest(net, stop, total, machine, SHORT, forms, digest)
     return Choice(exact, short, why, tried=True)
 
 
-def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.dtype, store: Store | None, digest: str) -> tuple[Way, str]:
+def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.dtype, forms: Forms, digest: str) -> tuple[Way, str]:
     """The fastest way in this precision, and what there is to say about it."""
     if machine.device.type == "cuda":
         return ways.direct(net, stop, machine, dtype), ""
@@ -64,7 +89,7 @@ def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.d
     why = ways.why_not_compiled()
     if not why:
         try:
-            return ways.compiled(net, stop, dtype, store, digest), ""
+            return forms.compiled(net, stop, dtype, digest), ""
         except RuntimeError as error:
             why = str(error)
     return ways.direct(net, stop, machine, dtype), f"; {why}, so torch runs it"

@@ -36,6 +36,7 @@ class Passes:
     decided: dict[str, str] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _loose: dict[str, "Loose"] = field(default_factory=dict)
+    _forms: choice.Forms | None = None
 
     def fits(self, nbytes: int) -> bool:
         """Whether states of so many bytes can be kept at all."""
@@ -49,7 +50,9 @@ class Passes:
         exact: float32 whatever the precision says, for rows that are scored. tick(rows) is called as they are done.
         """
         digest = prefix.digest(net, stop)
-        rule = choice.by_rule(net, stop, len(table) * len(views), self.machine, "exact" if exact else self.precision, self.store, digest)
+        if self._forms is None:
+            self._forms = choice.Forms(self.store)
+        rule = choice.by_rule(net, stop, len(table) * len(views), self.machine, "exact" if exact else self.precision, self._forms, digest)
         job = _Job(self, net, stop, digest, table, tick)
         way, why = rule.short or rule.exact, rule.reason
         if rule.tried:
@@ -125,7 +128,8 @@ class _Job:
     def _fill(self, way: Way, shelf: "Shelf | Loose", keys: list[bytes], wanted: list, missing: np.ndarray) -> "Shelf | Loose":
         jobs = [wanted[i] for i in missing]
         done = 0
-        for state in way.states(self.passes.streams.pixels(self.table, jobs, way.batch)):
+        streams = self.passes.streams
+        for state in way.states((streams.makers if way.own else streams.pixels)(self.table, jobs, way.batch)):
             n = len(next(iter(state.values())))
             own = [keys[i] for i in missing[done : done + n]]
             if not shelf.add(own, state):

@@ -7,16 +7,18 @@ import copy
 import importlib.util
 import platform
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor, nn
 
 from ..core import Net, State
+from ..data.workers import Workers
 from . import device
 from .device import Machine
 from .store import Store
@@ -30,36 +32,44 @@ TOLERANCE = 1e-3
 class Way:
     """name: for the user and for the key of what is kept. dtype: of the arithmetic, and of what comes out. batch: images at a
     time, the best for caches and memory. begin(): one function a lane, [batch, size, size, 3] uint8 -> State; lanes run side
-    by side. It is called only when something has to be computed."""
+    by side. It is called only when something has to be computed. own: each lane has a core of its own, so its images are
+    best decoded there."""
 
     name: str
     dtype: torch.dtype
     batch: int
     begin: Callable[[], tuple[Callable[[Tensor], State], ...]]
+    own: bool = False
 
-    def states(self, pixels: Iterable[Tensor]) -> Iterator[State]:
-        """The state of every batch, in order; while one batch runs, the next are made. Rows do not depend on their company."""
-        runs, waiting, number = self.begin(), [], 0
-        lanes = len(runs)
-        pools = [ThreadPoolExecutor(1, thread_name_prefix="graft-pass") for _ in range(lanes)]
+    def states(self, pixels: Iterable[Tensor | Callable[[], Tensor]]) -> Iterator[State]:
+        """The state of every batch, in order; while one batch runs, the next are made. Rows do not depend on their company.
+
+        A batch may be a function that makes it: then the lane that runs it does, and nobody else takes the lane's core."""
+        free: SimpleQueue = SimpleQueue()
+        runs, waiting = self.begin(), deque()
+        for run in runs:
+            free.put(run)
+        lanes = Workers(len(runs))
         try:
             for batch in pixels:
-                waiting.append(pools[number % lanes].submit(self._padded, runs[number % lanes], batch))
-                number += 1
-                if len(waiting) > lanes:
-                    yield waiting.pop(0).result()
+                waiting.append(lanes.submit(self._padded, free, batch))
+                if len(waiting) > len(runs):
+                    yield waiting.popleft().result()
             while waiting:
-                yield waiting.pop(0).result()
+                yield waiting.popleft().result()
         finally:
-            for pool in pools:
-                pool.shutdown(cancel_futures=True)
+            lanes.close()
 
-    def _padded(self, run: Callable[[Tensor], State], pixels: Tensor) -> State:
+    def _padded(self, free: SimpleQueue, pixels: Tensor | Callable[[], Tensor]) -> State:
+        pixels = pixels if isinstance(pixels, Tensor) else pixels()
         # Always the same shape: compiled forms need it, and a row's last bits would else depend on how many come with it.
-        n = len(pixels)
+        n, run = len(pixels), free.get()
         if n < self.batch:
             pixels = torch.cat([pixels, pixels.new_zeros(self.batch - n, *pixels.shape[1:])])
-        return {key: value[:n] for key, value in run(pixels).items()}
+        try:
+            return {key: value[:n] for key, value in run(pixels).items()}
+        finally:
+            free.put(run)
 
 
 class Prefix(nn.Module):
@@ -163,19 +173,23 @@ def compiled(net: Net, stop: int, dtype: torch.dtype, store: Store | None, diges
     def core() -> object:
         return openvino.Core()
 
-    made = make() if kept is None else None  # Now, so that a failure is known while there is still another way to take.
+    @cache
+    def form() -> object:
+        if kept is None:
+            return make()
+        try:
+            return core().import_model(kept.read_bytes(), "CPU", settings)
+        except (RuntimeError, OSError):  # Made by another build of the engine, damaged or gone: made again.
+            return make()
+
+    if kept is None:
+        form()  # Now, so that a failure is known while there is still another way to take.
 
     def begin() -> tuple[Callable[[Tensor], State], ...]:
-        form = made
-        if form is None:
-            try:
-                form = core().import_model(kept.read_bytes(), "CPU", settings)
-            except (RuntimeError, OSError):  # Made by another build of the engine, damaged or gone: made again.
-                form = make()
         keys = tuple(device.blank(net, stop))
-        return tuple(_request(form, keys, dtype) for _ in range(lanes))
+        return tuple(_request(form(), keys, dtype) for _ in range(lanes))
 
-    return Way(f"OpenVINO {_said(dtype)}", dtype, batch, begin)
+    return Way(f"OpenVINO {_said(dtype)}", dtype, batch, begin, own=True)
 
 
 def _silent():
