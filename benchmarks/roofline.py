@@ -5,8 +5,9 @@
 The peak is that of large square matrix products in bfloat16, the best of several; a body's multiply-adds are counted, and
 the two give the images a second that the peak would allow. No network reaches it: depthwise convolutions, for one, are
 limited by memory. torch and OpenVINO run on tensors that are there, in batches that suit them; graft's own pass also
-digests, decodes and resizes the files (more of them, --files, since its start is timed too), and keeps what comes out. Peak and passes take turns, and each share is of the peak
-of its own round, so noise meets both. Weights are random: they do not change the arithmetic.
+digests, decodes and resizes the files (more of them, --files, since its start is timed too), and keeps what comes out.
+Peak and passes take turns, and each share is of the peak of its own round, so noise meets both. Weights are random: they do
+not change the arithmetic.
 """
 
 import argparse

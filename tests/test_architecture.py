@@ -20,12 +20,18 @@ LAYERS = (
     ("readers", "backbones", "heads", "tasks", "methods"),
     ("engine",),
     ("advisor", "inspect", "evidence", "report", "export"),
-    ("api", "fitting", "wiring", "demonstration", "spec", "catalog"),
+    ("api", "fitting", "arms", "proof", "wiring", "demonstration", "studies", "tuning", "estimator", "checking", "advising", "measuring")
+    + ("spec", "catalog"),
     ("cli", "serve", "testing"),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("wiring", "spec"), ("fitting", "wiring"), ("demonstration", "spec")}
-SIDEWAYS |= {("wiring", "catalog"), *(("api", room) for room in LAYERS[5] if room != "api")}
+# Within a layer, of the rooms above the engine most stand on the same few below them.
+SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("demonstration", "spec"), ("studies", "spec"), ("studies", "catalog")}
+SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
+SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("tuning", "fitting")}
+SIDEWAYS |= {("checking", "measuring"), ("advising", "measuring")}
+SIDEWAYS |= {(room, other) for room in ("arms", "tuning", "estimator", "checking", "advising") for other in ("wiring", "spec", "catalog")}
+SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
 NEVER = {
     ("engine", room): "it runs phases and knows nothing by name: pass what it needs as an argument"
     for room in ("methods", "tasks", "backbones")

@@ -1,12 +1,12 @@
 """graft: transfer learning from a folder of data to a model you can ship, with honest evidence that the transfer helped."""
 
 __version__ = "0.1.0"
-__all__ = ["Spec", "fit", "load", "resume"]
+__all__ = ["GraftClassifier", "Spec", "advise", "check", "compare", "fit", "load", "resume", "tune"]
 
 
 def __getattr__(name: str):
     # Lazy, so that `import graft` and `graft --help` do not wait for torch.
-    if name in ("fit", "resume", "load"):
+    if name in ("advise", "check", "compare", "fit", "load", "resume", "tune"):
         from . import api
 
         return getattr(api, name)
@@ -14,4 +14,8 @@ def __getattr__(name: str):
         from .spec import Spec
 
         return Spec
+    if name == "GraftClassifier":
+        from .estimator import GraftClassifier
+
+        return GraftClassifier
     raise AttributeError(f"module 'graft' has no attribute '{name}'")

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .core import Run
@@ -40,6 +40,76 @@ def fit(spec: Spec | str | os.PathLike, *, on_event: Listener = None, **choices)
     journal.open(folder)
     journal.tell("begun", folder=str(folder))
     return _guarded(lambda: fitting.carry_out(parts, folder, journal), folder, journal)
+
+
+def advise(
+    data: Spec | str | os.PathLike,
+    *,
+    backbones: Sequence[str] = (),
+    out: str | os.PathLike | None = None,
+    on_event: Listener = None,
+    **choices,
+) -> dict:
+    """Measure bodies, layers and strategies on the learning rows, before anything is trained; see docs/advice.md.
+
+    data: a Spec, or the path of the data; `choices` are then the arguments of Spec.make. backbones: names, or "NAME=FILE of
+    weights"; else the one of the spec, those that ship with graft, and those in the hub's cache. out: a new or empty folder
+    for advice.json, advice.toml and advice.html. Raises GraftError with one sentence where something must be mended first.
+    """
+    from . import advising
+
+    spec = data if isinstance(data, Spec) else Spec.make(str(data), **choices)
+    if out is not None:
+        _check_free(Path(out))
+    found = advising.advise(spec, diary.Journal(on_event), backbones)
+    if out is not None:
+        _written(Path(out), {"advice.json": json.dumps(found, indent=1, ensure_ascii=False), "advice.toml": advising.toml(found)})
+        from .report import advice as advice_page
+
+        advice_page.write(Path(out))
+    return found
+
+
+def tune(spec: Spec | str | os.PathLike, *, trials: int | None = None, on_event: Listener = None, **choices) -> dict:
+    """Better settings than the defaults, found on the selecting rows, and what they gained; see graft.tuning.tune."""
+    from . import tuning
+
+    spec = spec if isinstance(spec, Spec) else Spec.make(str(spec), **choices)
+    return tuning.tune(spec, trials=trials, on_event=on_event)
+
+
+def check(data: Spec | str | os.PathLike, *, out: str | None = None, on_event: Listener = None, **choices) -> dict:
+    """What is wrong with the data, and what it can do to the score: the content of check.json.
+
+    data: a Spec, or the path of the data; `choices` are then the arguments of Spec.make (backbone: whose features look for
+    copies, label errors and outliers). out: a new or empty folder for check.json, check.html, label_errors.csv and
+    duplicates.txt. Nothing is changed in the data. Raises GraftError where they cannot be read at all.
+    """
+    from . import checking
+
+    spec = data if isinstance(data, Spec) else Spec.make(str(data), **choices)
+    if out is not None:
+        _check_free(Path(out))
+    found, suspects = checking.check(spec, diary.Journal(on_event))
+    if out is not None:
+        _written(Path(out), {"check.json": json.dumps(found, indent=1, ensure_ascii=False, default=str)})
+        checking.write(found, suspects, Path(out))
+        from .report import check as check_page
+
+        check_page.write(Path(out))
+    return found
+
+
+def _written(folder: Path, files: dict[str, str]) -> None:
+    """All files, or a folder without any of them. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            beside = folder / f"{name}.new"
+            beside.write_text(text + "\n", encoding="utf-8")
+            beside.replace(folder / name)
+    except OSError as error:
+        raise OutputError(f"Cannot write to '{folder}': {error.strerror or error}; give another folder with --out.") from error
 
 
 def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:

@@ -1,8 +1,8 @@
-"""One fit, from assembled parts to everything that is in the run's folder."""
+"""One fit and its honest alternatives, from assembled parts to everything that is in the run's folder."""
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from . import proof
+from .arms import Arm, Rivals
 from .core import Data, Net, Run
 from .data import images
-from .engine import checkpoint, device, explain, forward, store
-from .engine.execute import Outcome, Setting, execute
+from .engine import checkpoint, device, explain, store
+from .engine.execute import Outcome
 from .engine.journal import Journal, decisions, read
 from .engine.passes import Passes
 from .evidence import scores as evidence
@@ -25,11 +27,14 @@ from .wiring import Parts
 
 @dataclass(frozen=True)
 class Scored:
-    """The locked rows with the net's outputs on them."""
+    """The locked rows with the net's outputs on them; others: those of each rival arm, and told: what is known of every arm."""
 
     table: pa.Table
     outputs: Tensor
     targets: Tensor
+    others: dict[str, Tensor] = field(default_factory=dict)
+    told: dict[str, dict] = field(default_factory=dict)
+    curve: tuple[dict, ...] = ()
 
 
 def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
@@ -38,13 +43,25 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     write_json(folder / "data.json", describe_data(parts.data))
     write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": parts.spec.precision})
     pq.write_table(roles(parts.data), folder / "splits.parquet")
-    folded = [fold(parts, passes, folder, k) for k in range(parts.data.plan.folds)]
+    chosen = Arm("chosen", parts, passes, folder, journal)
+    rivals = Rivals(chosen, parts.spec.evidence) if parts.spec.evidence != "off" else None
+    folded = [fold(chosen, rivals, k) for k in range(parts.data.plan.folds)]
     data = split.final_data(parts.data, parts.spec.seed) if folded else parts.data
-    outcome, net = train(parts, passes, folder, "final", data)
+    outcome, net = chosen.train("final", data)
     degrees, how = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
     journal.write("temperature", value=degrees, how=how)
-    scored = join(folded) if folded else score(parts, passes, outcome, data.test)
+    scored = (
+        join(folded)
+        if folded
+        else score(chosen, rivals, outcome, data, parts.data.plan.score, folder / "checkpoints" / "scored.safetensors")
+    )
     result = write_scores(parts, folder, journal, outcome, scored, degrees)
+    if rivals is not None:
+        outputs = scored.outputs if folded else scored.outputs / degrees
+        found = proof.evidence(parts, scored.table, scored.targets, outputs, scored.others, scored.told, scored.curve, rivals)
+        write_json(folder / "evidence.json", found)
+        journal.write("evidence", **found["verdict"])
+        rivals.close()
     told = bundle.write(
         folder / "model", net, parts.task, parts.backbone, degrees, samples(scored.table, parts),
         {"scores": result, "data": describe_data(parts.data), "command": command(folder)},
@@ -69,38 +86,57 @@ def make_passes(parts: Parts, folder: Path, journal: Journal) -> Passes:
     return Passes(parts.streams, parts.machine, parts.spec.precision, found, journal, decided)
 
 
-def train(parts: Parts, passes: Passes, folder: Path, run: str, data: Data) -> tuple[Outcome, Net]:
-    net = parts.net(run)
-    setting = Setting(run, folder, net, parts.task, data, passes, passes.journal, parts.spec.seed)
-    return execute(parts.phases(net, data), setting), net
-
-
-def fold(parts: Parts, passes: Passes, folder: Path, k: int) -> Scored:
-    """Train without the rows of fold k and predict them; a fold that was finished before a kill is read back."""
-    data, path = split.fold_data(parts.data, k, parts.spec.seed), folder / "checkpoints" / f"fold{k + 1}.safetensors"
+def fold(chosen: Arm, rivals: Rivals | None, k: int) -> Scored:
+    """Train every arm without the rows of fold k and predict them; a fold that was finished before a kill is read back."""
+    parts, path = chosen.parts, chosen.folder / "checkpoints" / f"fold{k + 1}.safetensors"
+    data = split.fold_data(parts.data, k, parts.spec.seed)
     kept = checkpoint.load(path)
     if kept is not None:
-        return Scored(data.test, kept[0]["outputs"], kept[0]["targets"])
-    outcome, _ = train(parts, passes, folder, f"fold{k + 1}", data)
+        return read_back(kept, data.test, chosen, rivals)
+    outcome, _ = chosen.train(f"fold{k + 1}", data)
     degrees, _ = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
-    found = score(parts, passes, outcome, data.test, f"fold {k + 1}")
     # Each fold's outputs are divided by its own temperature, which its own selecting rows gave.
-    found = replace(found, outputs=found.outputs / degrees)
-    checkpoint.save(path, {"outputs": found.outputs, "targets": found.targets}, {"fold": k, "temperature": degrees})
+    return score(chosen, rivals, outcome, data, f"fold {k + 1}", path, degrees)
+
+
+def score(chosen: Arm, rivals: Rivals | None, outcome: Outcome, data: Data, name: str, path: Path, degrees: float = 1.0) -> Scored:
+    """The only place where locked rows are opened, when every arm has learnt; written down, because it must happen once."""
+    kept = checkpoint.load(path)
+    if kept is not None:
+        return read_back(kept, data.test, chosen, rivals)
+    run = path.stem if path.stem.startswith("fold") else "final"
+    chosen.told["learning_value"] = chosen.learning(outcome, data)
+    others = [(arm, arm.train(run, data)[0]) for arm in (rivals.arms(data) if rivals else ())]
+    for arm, its in others:
+        arm.told["learning_value"] = arm.learning(its, data)
+    table, task = data.test, chosen.parts.task
+    chosen.journal.write("opened", split=name, rows=len(table), arms=[chosen.key, *(arm.key for arm, _ in others)])
+    outputs = {arm.key: arm.outputs(its, table) for arm, its in others}
+    curve = proof.points([(chosen, outcome), *others], data, table, rivals.level) if rivals else []
+    told = {arm.key: dict(arm.told) for arm in (chosen, *(arm for arm, _ in others))}
+    found = Scored(table, chosen.outputs(outcome, table) / degrees, task.encode(table), outputs, told, tuple(curve))
+    tensors = {"outputs": found.outputs, "targets": found.targets, **{f"arm.{key}": value for key, value in outputs.items()}}
+    checkpoint.save(path, tensors, {"temperature": degrees, "told": told, "curve": list(curve)})
     return found
 
 
-def score(parts: Parts, passes: Passes, outcome: Outcome, table: pa.Table, name: str | None = None) -> Scored:
-    """The only place where locked rows are opened; written down, because it must happen once."""
-    passes.journal.write("opened", split=name or parts.data.plan.score, rows=len(table))
-    depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
-    outputs = forward.scored(passes, outcome.net, table, depth)
-    return Scored(table, outputs, parts.task.encode(table))
+def read_back(kept: tuple[dict[str, Tensor], dict], table: pa.Table, chosen: Arm, rivals: Rivals | None) -> Scored:
+    """What was scored before a kill; what is known of the arms goes on from there."""
+    tensors, state = kept
+    chosen.told.update(state["told"].get("chosen", {}))
+    if rivals is not None:
+        rivals.earlier = state["told"]
+    others = {key.removeprefix("arm."): value for key, value in tensors.items() if key.startswith("arm.")}
+    return Scored(table, tensors["outputs"], tensors["targets"], others, state["told"], tuple(state["curve"]))
 
 
 def join(folded: list[Scored]) -> Scored:
-    table = pa.concat_tables([part.table for part in folded])
-    return Scored(table, torch.cat([part.outputs for part in folded]), torch.cat([part.targets for part in folded]))
+    """The rows of all folds one after the other; what is told of an arm counts the folds before."""
+    table = pa.concat_tables([one.table for one in folded])
+    together = {key: torch.cat([one.others[key] for one in folded]) for key in folded[0].others}
+    told = {key: proof.joined([one.told.get(key, {}) for one in folded]) for key in folded[-1].told}
+    outputs, targets = (torch.cat([getattr(one, name) for one in folded]) for name in ("outputs", "targets"))
+    return Scored(table, outputs, targets, together, told, tuple(point for one in folded for point in one.curve))
 
 
 def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome, scored: Scored, degrees: float) -> dict:

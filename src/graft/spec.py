@@ -26,9 +26,11 @@ FLAGS = {
 }  # fmt: skip
 """Flag of the command line and argument of `Spec.make` -> the setting it is short for."""
 
-_CHOICES = {"select_on": ("auto", "val"), "fetch": ("yes", "no", "fit-only"), "precision": ("auto", "exact", "fast")}
+_CHOICES = {"select_on": ("auto", "val"), "fetch": ("yes", "no", "fit-only"), "precision": ("auto", "exact", "fast"),
+            "evidence": ("off", "quick", "full")}  # fmt: skip
 _LEAST = {"seed": 0, "folds": 0, "threads": 1}
 _YES_NO = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+_LISTS = {int: ("whole numbers", "256,128"), float: ("numbers", "0.1,0.5"), str: ("names", "a,b")}
 _KINDS = {int: ("a whole number", "10"), float: ("a number", "0.001"), bool: ("yes or no", "yes"), str: ("text", "auto")}
 
 
@@ -47,7 +49,8 @@ class Spec:
     augment: the name is a preset. seed: >= 0. out: the run's folder, None for the next free one under runs/. budget:
     seconds. select_on: "val" selects and scores on the same rows, and the report says so. folds: of the outer cross-
     validation, 0 for one draw, None to decide by size. fetch: may weights be downloaded ("yes", "no", "fit-only").
-    precision: "exact" is float32 throughout, "fast" the fastest the machine has. threads: None for all cores.
+    precision: "exact" is float32 throughout, "fast" the fastest the machine has. threads: None for all cores. evidence: which
+    alternatives are run beside ("off", "quick", "full").
     """
 
     data: Part
@@ -63,6 +66,7 @@ class Spec:
     fetch: str = "yes"
     precision: str = AUTO
     threads: int | None = None
+    evidence: str = "quick"
 
     @classmethod
     def make(
@@ -103,9 +107,8 @@ class Spec:
             part, table = getattr(self, section), tomlkit.table()
             table.add("name", part.name)
             for key, value in part.values.items():
-                if value is None and _takes_text(_hint(section, part.name, key)):
-                    continue
-                table.add(key, "none" if value is None else list(value) if isinstance(value, tuple) else value)
+                if value is not None or not _takes_text(_hint(section, part.name, key)):
+                    table.add(key, "none" if value is None else list(value) if isinstance(value, tuple) else value)
             document.add(section, table)
         return tomlkit.dumps(document)
 
@@ -371,10 +374,7 @@ def _expected(hint: object) -> tuple[str, str]:
         first = next(m for m in typing.get_args(hint) if m is not types.NoneType)
         return " or ".join([*words, "none"] if types.NoneType in typing.get_args(hint) else words), _expected(first)[1]
     if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)[0]
-        words, example = {int: ("whole numbers", "256,128"), float: ("numbers", "0.1,0.5"), str: ("names", "a,b")}.get(
-            inner, ("names or numbers", "a,2")
-        )
+        words, example = _LISTS.get(typing.get_args(hint)[0], ("names or numbers", "a,2"))
         return f"{words} separated by commas", example
     return _KINDS[hint]
 

@@ -20,6 +20,21 @@ SCORES = {
 }  # fmt: skip
 
 
+CHECK = {
+    "source": "photos", "counts": {"train": 36}, "classes": ["a", "b"], "backbone": "graft-mini", "seconds": 3.0,
+    "findings": [{"kind": "exact_duplicates", "level": "problem", "count": 1, "text": "One file is there twice.", "effect": "It counts twice.",
+                  "repair": "Remove it.", "files": ["photos/a/1.png"], "examples": [], "numbers": {}}],
+    "looked_for": ["unreadable files"], "left_out": [],
+}  # fmt: skip
+ADVICE = {
+    "source": "photos", "metric": "accuracy", "agreement": "The rule says: a linear head.", "left_out": [],
+    "bodies": [{"name": "graft-mini", "similarity": {"level": "similar", "words": "similar to its source", "measures": {}}}],
+    "strategies": [{"rank": 1, "backbone": "graft-mini", "method": "extract", "layers": ["stage3"], "freeze": None, "expected": 0.91,
+                    "interval": [0.85, 0.95], "measured": True, "seconds": 20.0, "memory_mb": None, "licence": "Apache-2.0",
+                    "reasons": ["it has the best probe"]}],
+}  # fmt: skip
+
+
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The verbs of graft.api as far as the command line calls them; `calls` lists (name, arguments)."""
@@ -45,6 +60,8 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     verb("show", {})
     verb("demo", {"transfer": run, "scratch": run, "difference": {"value": 0.25, "interval": [0.2, 0.3]}, "rows": 1697})
     verb("load", SimpleNamespace())
+    verb("check", CHECK)
+    verb("advise", ADVICE)
     monkeypatch.setitem(sys.modules, "graft.api", module)
     monkeypatch.setattr(graft, "api", module, raising=False)
     return module

@@ -10,7 +10,7 @@ import timm
 import torch
 from timm.data import resolve_model_data_config
 from timm.models import get_arch_pretrained_cfgs, is_model, split_model_name_tag
-from torch import nn
+from torch import Tensor, nn
 
 from ..core import Backbone, Origin, Prepare, Stage
 from ..errors import OptionError, WeightsError, nearest
@@ -232,3 +232,19 @@ def _credits(config: dict, source: str) -> tuple[str, str]:
     tag = config.get("tag") or ""
     words = [_TRAINED_ON[part] for part in re.split(r"[_.]", tag) if part in _TRAINED_ON]
     return str(config.get("license") or "unknown"), ", then ".join(dict.fromkeys(words)) or (tag or "unknown")
+
+
+def source_head(name: str, options: Options, width: int) -> tuple[Tensor, Tensor] | None:
+    """(weight [classes, width], bias [classes]) of the linear classifier that the weights' file holds; None where there is no file,
+    no such classifier, or it takes features of another width."""
+    if options.weights in _RANDOM:
+        return None
+    path = options.weights
+    if path in (None, "hub"):
+        path = hub_file(name.removeprefix("timm:"), timm.create_model(name.removeprefix("timm:")).pretrained_cfg, options.fetch != "no")
+    tensors, _ = weights.read(path)
+    for prefix in weights.CLASSIFIERS:
+        weight, bias = tensors.get(f"{prefix}.weight"), tensors.get(f"{prefix}.bias")
+        if weight is not None and bias is not None and weight.ndim == 2 and weight.shape[1] == width:
+            return weight.float(), bias.float()
+    return None

@@ -195,8 +195,24 @@ def _ended(event: Mapping, _) -> list[Line]:
     return [Line(str(event["event"]), str(event.get("reason") or ""), "warning")]
 
 
+def _evidence(event: Mapping, _) -> list[Line]:
+    tone = {"helped": "good", "negative": "warning"}.get(str(event.get("kind")), "")
+    return [Line("evidence", str(event.get("text") or ""), tone), *([Line("", str(event["advice"]), "faint")] if event.get("advice") else [])]
+
+
+def _cut(event: Mapping, _) -> list[Line]:
+    return [Line("cut", str(event.get("text") or ""), "warning")]
+
+
+def _measured(event: Mapping, _) -> list[Line]:
+    near = (event.get("similarity") or {}).get("level")
+    parts = [f"{event.get('name')}: {number(event.get('probe'))} on {event.get('best_layer')}", f"source {near}" if near else ""]
+    return [Line("measured", ", ".join(part for part in parts if part))]
+
+
 _HANDLERS: dict[str, Callable[[Mapping, Mapping], list[Line]]] = {
     "start": _start, "decision": _decision, "note": _note, "data": _data, "backbone": _backbone, "phase": _phase, "epoch": _epoch,
     "solved": _solved, "kept": _kept, "resumed": _resumed,
     "temperature": _temperature, "opened": _opened, "scored": _scored, "exported": _exported, "done": _done, "stopped": _ended,
+    "evidence": _evidence, "cut": _cut, "measured": _measured,
 }  # fmt: skip

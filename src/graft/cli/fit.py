@@ -32,23 +32,28 @@ def fit(
     reader: Annotated[Text, Option(help="How the data are read; graft list --kind reader.")] = None,
     sets: Annotated[list[str] | None, Option("--set", metavar="section.key=value", help="Any option; repeatable.")] = None,
     spec: Annotated[Path | None, Option(help="A TOML file to start from, such as RUN/spec.toml.")] = None,
+    advice: Annotated[Path | None, Option(help="The advice.toml that graft advise wrote; what you give yourself wins.")] = None,
     out: Annotated[Text, Option("--out", "-o", help="The run's folder; new or empty.")] = None,
     seed: Annotated[Text, Option(help="0 if not given.")] = None,
     select_on: Annotated[Text, Option(help="val: select and score on the same rows.")] = None,
     folds: Annotated[Text, Option(help="Cross-validate with this many folds; 0: one draw.")] = None,
     fetch: Annotated[Text, Option(help="May weights be downloaded: yes, no or fit-only.")] = None,
     budget: Annotated[Text, Option(help="Time to spend: 90s, 5m, 1h30m.")] = None,
+    evidence: Annotated[Text, Option(help="off, quick or full: what is run beside, to say whether transfer helped.")] = None,
     precision: Annotated[Text, Option(help="auto, exact or fast.")] = None,
     threads: Annotated[Text, Option(help="CPU threads.")] = None,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, Option("--json", help="Print the scores as JSON.")] = False,
 ) -> Answer:
     """Train and test a model on DATA. Leaves the model, its score and a report in a run folder."""
-    asked = {name: value for name, value in locals().items() if name not in ("quiet", "json", "spec", "sets")}
+    asked = {name: value for name, value in locals().items() if name not in ("quiet", "json", "spec", "sets", "advice")}
     from .. import api
+    from ..errors import OptionError
     from ..spec import Spec
 
-    base = Spec.load(spec) if spec else None
+    if spec and advice:
+        raise OptionError("--spec and --advice are both specs to start from; give one of them.")
+    base = Spec.load(spec or advice) if spec or advice else None
     if base and base.out and Path(base.out).resolve() == spec.resolve().parent:
         base = replace(base, out=None)  # the copy that a run kept: that folder is taken
     with follow(quiet) as progress:

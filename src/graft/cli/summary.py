@@ -1,13 +1,17 @@
 """The end of a fit in a few lines: the score, what it was measured on, where things are and what to do next."""
 
+import json
 from pathlib import Path
 
+from .findings import evidence_lines
 from .words import clock, count, number, table
 
 
 def summary(scores: dict, folder: Path | str) -> str:
     """scores: the content of scores.json. folder: the run's."""
-    return "\n".join([*score_lines(scores), "", places(folder)])
+    file = Path(folder) / "evidence.json"
+    told = evidence_lines(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+    return "\n".join([*score_lines(scores), *(["", *told] if told else []), "", places(folder)])
 
 
 def score_lines(scores: dict) -> list[str]:

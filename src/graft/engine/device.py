@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -71,12 +72,33 @@ def free_memory(machine: Machine) -> None:
         torch.cuda.empty_cache()
 
 
-def peak_memory_mb(machine: Machine) -> float:
-    """The largest resident size of this process so far, and on a GPU the largest allocation there, in MB."""
+_highest = [0.0]
+"""MB; the largest peak before the last restart of the count."""
+
+
+def restart_peak(machine: Machine) -> None:
+    """Begin a new count for `recent_peak_mb`; where the system cannot (only Linux can), it goes on with the old one."""
+    _highest[0] = peak_memory_mb(machine)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if machine.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def recent_peak_mb(machine: Machine) -> float:
+    """The largest resident size since the last restart, and on a GPU the largest allocation there, in MB."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        resident = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
     if machine.device.type == "cuda":
         return round(max(resident, torch.cuda.max_memory_allocated() / 2**20), 1)
     return round(resident, 1)
+
+
+def peak_memory_mb(machine: Machine) -> float:
+    """The largest resident size of this process so far, and on a GPU the largest allocation there, in MB."""
+    return max(_highest[0], recent_peak_mb(machine))
 
 
 def describe(machine: Machine) -> dict:

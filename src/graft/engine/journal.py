@@ -35,6 +35,12 @@ class Journal:
             self._append(row)
         self._waiting = []
 
+    def beside(self, folder: Path) -> "Journal":
+        """A diary of its own in another folder, whose lines reach the same listener."""
+        journal = Journal(self._listener)
+        journal.open(folder)
+        return journal
+
     @property
     def seconds(self) -> float:
         """Seconds since the run began; the time between a kill and its resume is not counted."""

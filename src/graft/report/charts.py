@@ -35,14 +35,16 @@ class Frame:
     def add(self, markup: str) -> None:
         self.parts.append(markup)
 
-    def ticks(self, whole_x: bool = False) -> None:
+    def ticks(self, whole_x: bool = False, across: Sequence[tuple[float, str]] | None = None) -> None:
+        """across: places and words of the ticks of x, where they are not its values."""
         for value in ticks(self.y0, self.y1, 5):
             y = self.y(value)
             self.add(f'<path class="grid" d="M{LEFT} {y}H{WIDE - RIGHT}"/>')
             self.add(f'<text class="tick" x="{LEFT - 7}" y="{y + 3.5}" text-anchor="end">{_tick(value, self.y1 - self.y0)}</text>')
-        for value in ticks(self.x0, self.x1, 6, whole_x):
+        known = [(value, _tick(value, self.x1 - self.x0)) for value in ticks(self.x0, self.x1, 6, whole_x)] if across is None else across
+        for value, words in known:
             place = f'x="{self.x(value)}" y="{self.high - BOTTOM + 16}"'
-            self.add(f'<text class="tick" {place} text-anchor="middle">{_tick(value, self.x1 - self.x0)}</text>')
+            self.add(f'<text class="tick" {place} text-anchor="middle">{escape(words)}</text>')
         self.add(f'<path class="base" d="M{LEFT} {self.high - BOTTOM}H{WIDE - RIGHT}"/>')
 
     def line(self, points: Sequence[tuple[float, float]], style: str) -> None:
@@ -85,7 +87,7 @@ def _tick(value: float, span: float) -> str:
     return words.rstrip("0").rstrip(".") if "." in words else words
 
 
-def _padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
+def padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
     low, high = min(values), max(values)
     pad = (high - low) * share or abs(high) * 0.05 or 0.5
     return low - pad, high + pad
@@ -99,7 +101,7 @@ def curve(found: dict, what: str, title: str) -> Markup | None:
         return None
     values = [y for run in runs for _, y in run[what]]
     end = found["phases"][-1]["to"]
-    frame = Frame(title, (0.5, end + 0.5), _padded(values), "epoch")
+    frame = Frame(title, (0.5, end + 0.5), padded(values), "epoch")
     for i, phase in enumerate(found["phases"]):
         left, right = frame.x(phase["from"] + 0.5), frame.x(phase["to"] + 0.5)
         if i % 2 == 0 and len(found["phases"]) > 1:
@@ -138,7 +140,7 @@ def calibration(series: Sequence[tuple[str, str, list[dict]]], title: str) -> Ma
 def scatter(true: np.ndarray, predicted: np.ndarray, title: str, limit: int = 1500) -> Markup:
     """Predicted against true numbers with the diagonal of a perfect model; evenly thinned above `limit` points."""
     both = np.concatenate([true, predicted])
-    low, high = _padded([float(both.min()), float(both.max())])
+    low, high = padded([float(both.min()), float(both.max())])
     frame = Frame(title, (low, high), (low, high), "true value", high=300)
     frame.ticks()
     frame.add(f'<path class="ideal" d="M{frame.x(low)} {frame.y(low)}L{frame.x(high)} {frame.y(high)}"/>')

@@ -1,16 +1,16 @@
 """RUN/report.html: one self-contained page, a pure function of a run folder."""
 
-import os
 import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from ..metrics.calibration import reliability
-from . import charts, tables
+from . import charts, check, tables
+from .evidence import evidence
+from .layout import fill, parts, put
 from .record import Record, picture
 
 MATRIX = 20
@@ -25,13 +25,7 @@ def write(folder: Path) -> Path:
     where the file cannot be written.
     """
     folder = Path(folder)
-    page, part = folder / "report.html", folder / ".report.html.part"
-    try:
-        part.write_text(render(folder), encoding="utf-8")
-        os.replace(part, page)
-    finally:
-        part.unlink(missing_ok=True)
-    return page
+    return put(folder / "report.html", render(folder))
 
 
 def render(folder: Path) -> str:
@@ -40,20 +34,10 @@ def render(folder: Path) -> str:
     builders: dict[str, Callable] = {
         "head": _head, "facts": _facts, "decisions": _decisions, "scores": _scores, "learning": _learning, "mistakes": _mistakes,
         "calibration": _calibration, "images": _images, "stages": _stages, "filters": _filters, "data": _data,
-        "machine": _machine, "origin": _origin, "reproduce": _reproduce,
+        "evidence": evidence, "check": check.summary, "machine": _machine, "origin": _origin, "reproduce": _reproduce,
     }  # fmt: skip
-    parts = {}
-    for name, build in builders.items():
-        try:
-            parts[name] = build(run)
-        except Exception as error:  # a run folder may hold anything; one part that cannot be read must not cost the page
-            parts[name] = None
-            run.unread.append(f"{name} ({type(error).__name__})")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": tables.number, "count": tables.count}
-    return environment.get_template("template.html").render(run=run.folder.resolve().name, unread=sorted(set(run.unread)), **parts)
+    made = parts(run, builders)
+    return fill("template.html", run, run=run.folder.resolve().name, **made)
 
 
 def _status(run: Record) -> str:
@@ -330,7 +314,7 @@ def _data(run: Record) -> dict | None:
     rows.sort(key=lambda row: -sum(n or 0 for n in row["n"]))
     # Several labels an image would make the sum of the classes more than the images: the run's own totals go first.
     known = event.get("counts") or {}
-    totals = [known[s] if isinstance(known.get(s), int) else _total(counts[s]) for s in splits]
+    totals = [known[s] if isinstance(known.get(s), int) else tables.total(counts[s]) for s in splits]
     roles = {"train": "learns", "val": f"selects: {plan.get('select')}", "test": f"is scored: {plan.get('score')}"} if plan else {}
     if not (notes or splits):
         return None
@@ -339,10 +323,6 @@ def _data(run: Record) -> dict | None:
         "splits": [roles.get(s, s) for s in splits], "rows": rows, "totals": totals, "notes": list(notes.values()),
         "reason": plan.get("reason", ""), "where": [pair for pair in where if pair[1]],
     }  # fmt: skip
-
-
-def _total(found) -> int:
-    return sum(found.values()) if isinstance(found, dict) else int(found)
 
 
 def _machine(run: Record) -> list[tuple[str, str]]:

@@ -126,6 +126,26 @@ class Record:
             return ""
 
 
+def listed(value) -> list:
+    """A list as it is; [] for anything else that a file may hold in its place."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def rows(value) -> list[dict]:
+    """The tables of a list of tables."""
+    return [row for row in listed(value) if isinstance(row, dict)]
+
+
+def texts(value) -> list[str]:
+    """A list of texts, or the one text."""
+    return [value] if isinstance(value, str) and value else [str(one) for one in listed(value) if one]
+
+
+def phrases(value) -> list[str]:
+    """Texts without their full stops, to be joined into one sentence."""
+    return [text.strip().rstrip(".") for text in texts(value)]
+
+
 def picture(folder: Path, name, exact: bool = False) -> str:
     """A picture beside the run as a data URI, small; "" where it is missing or broken. Only names inside `folder` are read."""
     if not isinstance(name, str) or not name:

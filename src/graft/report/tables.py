@@ -88,6 +88,20 @@ def count(value) -> str:
     return f"{value / 1e3:.0f} k" if value < 999_500 else f"{value / 1e6:.1f} M"
 
 
+def said(value) -> str:
+    """Any value of a JSON file on one line."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(said, value)) or "nothing"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {said(inner)}" for name, inner in value.items())
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def total(found) -> int:
+    """A count, or the sum of the counts by class."""
+    return sum(map(total, found.values())) if isinstance(found, dict) else int(found) if number(found) != "–" else 0
+
+
 def confusion(true: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Counts int64 [k, k]: rows are true, columns predicted."""
     place = {name: i for i, name in enumerate(classes)}

@@ -1,0 +1,163 @@
+"""`graft advise`: which body, which layer and which way, measured on the learning rows before anything is trained."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from . import catalog, measuring
+from .advisor import rank, rules
+from .core import Backbone, Data, Task
+from .engine import device
+from .engine.device import Machine
+from .engine.journal import Journal
+from .errors import GraftError, OptionError
+from .methods import recipe
+from .spec import Part, Spec, backbone_row, options
+from .wiring import name_task, read
+
+FIXED_SECONDS = 12.0
+"""Reading, scoring and reporting a small set, besides passes and training."""
+
+
+def candidates(spec: Spec, named: Sequence[str]) -> list[Part]:
+    """The bodies to measure: those the user named ("resnet50" or "resnet50=FILE"), else the spec's, those that ship with graft and
+    those whose weights lie in the hub's cache."""
+    if named:
+        found = []
+        for text in named:
+            name, equals, file = text.partition("=")
+            found.append(Part(name.strip(), {"weights": str(Path(file.strip()).expanduser().absolute())} if equals else {}))
+        return found
+    own = [] if spec.backbone.name == "auto" else [spec.backbone]
+    rest = [Part("graft-mini"), Part("gabor"), *(Part(name) for name in cached())]
+    return own + [part for part in rest if part.name not in {one.name for one in own}]
+
+
+def cached() -> list[str]:
+    """timm's networks whose weights are in the local cache of the hub."""
+    from huggingface_hub import constants
+
+    root = Path(constants.HF_HUB_CACHE)
+    found = sorted(path.name for path in root.glob("models--timm--*") if any(path.glob("snapshots/*/model.safetensors")))
+    return [re.sub(r"^models--timm--", "", name) for name in found]
+
+
+def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
+    """The content of advice.json. Raises GraftError where the data cannot be read, or no body can be loaded."""
+    machine = device.find(spec.threads)
+    spec, data = read(spec, journal)
+    spec = name_task(spec, data, journal)
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    bodies, costs, failed = [], {}, []
+    for part in candidates(spec, named):
+        try:
+            body, opts = load(part, spec)
+        except GraftError as error:
+            if any(part.name == one.partition("=")[0].strip() for one in named) or part.name == spec.backbone.name:
+                raise
+            failed.append({"name": part.name, "why": str(error)})
+            continue
+        head = source_head(part, opts, body)
+        row = measuring.measure(body, data, task, machine, journal, spec.seed, head).body
+        if row["name"] in costs:
+            row["name"] = f"{row['name']} ({row['weights']})"
+        row["best_layer"], row["spec"] = rank.best_layer(row["layers"]), {"name": part.name, **part.values}
+        bodies.append(row)
+        costs[row["name"]] = cost(body, row, data, task, machine)
+        journal.write("measured", name=row["name"], best_layer=row["best_layer"], similarity=row["similarity"], probe=_probe(row))
+    if not bodies:
+        raise OptionError("No body could be loaded to be measured; name one with --backbones graft-mini.")
+    return told(spec, data, bodies, costs, failed)
+
+
+def load(part: Part, spec: Spec) -> tuple[Backbone, object]:
+    row = backbone_row(part.name)
+    if "fetch" in catalog.options("backbone", row.name).__dataclass_fields__:
+        part = replace(part, values={"fetch": spec.fetch, **part.values})
+    opts = options("backbone", part)
+    return catalog.resolve("backbone", row.name)(part.name, opts, spec.seed), opts
+
+
+def source_head(part: Part, opts: object, body: Backbone) -> tuple | None:
+    """The classifier the body was trained with, where its weights hold one."""
+    if backbone_row(part.name).name != "timm":
+        return None
+    from .backbones.from_timm import source_head
+
+    return source_head(part.name, opts, body.widths[-1])
+
+
+def cost(body: Backbone, row: dict, data: Data, task: Task, machine: Machine) -> dict[str, rank.Cost]:
+    """Seconds and memory of each strategy: of the frozen pass as measured, of fine-tuning by a trial of single passes."""
+    count = len(data.learning())
+    scored = len(data.test) if data.test is not None else 0
+    passes = (data.plan.folds or 1) if data.plan is not None else 1
+    frozen = FIXED_SECONDS + row["seconds_per_1000"] * (count + scored) / 1000
+    out = {"extract": rank.Cost(frozen, None)}
+    if not any(p.requires_grad or p.is_floating_point() for p in body.stages.parameters()):
+        return out
+    opts = catalog.options("method", "lp_ft")()
+    each, memory = measuring.step_cost(body, task, data, machine, opts)
+    # Optimizer, loading and scoring come to about a quarter of the passes.
+    seconds = frozen + 1.25 * each * count * recipe.epochs(opts, count) * (passes + 1 if data.plan.folds else 1)
+    return out | {"lp_ft": rank.Cost(seconds, memory), "finetune": rank.Cost(seconds, memory)}
+
+
+def told(spec: Spec, data: Data, bodies: list[dict], costs: dict, failed: list[dict]) -> dict:
+    """advice.json from what was measured."""
+    counts = class_counts(data)
+    first = next(row for row in bodies if row["name"] == rank.order(bodies)[0])
+    rule = rules.cell(list(counts.values()), first["similarity"]["level"])
+    measured = {one["name"]: (one["probe"], *one["interval"]) for one in first["layers"]}
+    agrees, words = rules.agreement(rule, measured)
+    strategies = rank.rank(bodies, rule, costs, len(data.learning()), spec.budget)
+    return {
+        "source": data.source, "rows": len(data.learning()), "classes": len(data.schema.classes), "balance": counts,
+        "metric": first["layers"][-1]["metric"], "bodies": bodies, "order": rank.order(bodies),
+        "rule": rule.as_dict() | {"body": first["name"]},
+        "agrees": agrees, "agreement": words, "strategies": strategies, "left_out": failed, "seed": spec.seed,
+    }  # fmt: skip
+
+
+def class_counts(data: Data) -> dict[str, int]:
+    """How many learning rows each class has (all of them, where the target is a number)."""
+    labels = data.learning()[data.schema.label]
+    if data.schema.target == "number":
+        return {"rows": len(labels)}
+    flat = labels.combine_chunks()
+    flat = flat.flatten() if data.schema.target == "labels" else flat
+    found = {row["values"]: row["counts"] for row in flat.value_counts().to_pylist()}
+    return {name: found.get(name, 0) for name in data.schema.classes}
+
+
+def spec_of(advice: dict, number: int = 1) -> Spec:
+    """The spec of a strategy by its rank: what advice.toml holds."""
+    strategy = next(one for one in advice["strategies"] if one["rank"] == number)
+    body = next(one for one in advice["bodies"] if one["name"] == strategy["backbone"])
+    last = body["layers"][-1]["name"]
+    layers = strategy["layers"] if strategy["layers"] and strategy["layers"] != [last] else None
+    held = dict(body["spec"])
+    name = held.pop("name")
+    sets = [f"backbone.{key}={value}" for key, value in held.items() if value is not None]
+    freeze = strategy["freeze"] if strategy["method"] == "finetune" and strategy["freeze"] not in (None, "none") else None
+    return Spec.make(advice["source"], backbone=name, method=strategy["method"], layers=layers, freeze=freeze, sets=sets)
+
+
+def toml(advice: dict) -> str:
+    """advice.toml: the first strategy as a spec, the others and the reasons as comments."""
+    first, *rest = advice["strategies"]
+    lines = [
+        "# Advice of graft, measured on the learning rows; use it with:",
+        f"#   graft fit {shlex.quote(advice['source'])} --advice THIS_FILE",
+        *(f"# because: {reason}" for reason in first["reasons"]),
+    ]
+    for other in rest[:5]:
+        layers = f" on {', '.join(other['layers'])}" if other["layers"] else ""
+        lines.append(f"# also: {other['backbone']} {other['method']}{layers}, expected {other['expected']:.3f}")
+    return "\n".join([*lines, "", spec_of(advice).to_toml()])
+
+
+def _probe(row: dict) -> float:
+    return next(one["probe"] for one in row["layers"] if one["name"] == row["best_layer"])

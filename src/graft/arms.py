@@ -1,0 +1,217 @@
+"""The honest alternatives to a fit, run on the same rows: a linear probe, and the same network from random weights."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from . import catalog
+from .core import Data, Net
+from .data import order
+from .data.augment import Augment
+from .data.streams import Streams
+from .engine import device, forward, precision, train
+from .engine.execute import Outcome, Setting, execute
+from .engine.journal import Journal, read
+from .engine.passes import Passes
+from .spec import Part, backbone_row, options
+from .wiring import Parts
+
+SHARE = 0.4
+"""Of the time that the fit has taken when its own training is done: what the quick level gives the network from scratch at most."""
+LEAST = 0.25
+"""The same at least: where frozen features were kept, the training itself takes no time, and none would be no control."""
+SEEDS = {"quick": 1, "full": 3}
+LEARNING_ROWS = 200  # of the rows that learnt, as many at most are scored for the gap
+
+
+@dataclass
+class Arm:
+    """One contender. name: "chosen", "probe" or "scratch". seed: its number among repetitions. folder: of its checkpoints."""
+
+    name: str
+    parts: Parts
+    passes: Passes
+    folder: Path
+    journal: Journal
+    seed: int = 0
+    share: float = 1.0  # epochs of the learning rows that it sees, where that is less than one
+    told: dict = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.name if not self.seed else f"{self.name}{self.seed + 1}"
+
+    def train(self, run: str, data: Data) -> tuple[Outcome, Net]:
+        """Train on these data; how long it took and what memory it needed are added to `told`."""
+        data = data if self.share >= 1 else replace(data, train=part(data.train, self.share, self.parts.spec.seed))
+        device.restart_peak(self.parts.machine)
+        began = self.journal.seconds
+        net = self.parts.net(run)
+        run = run if self.key == "chosen" else self.key if run == "final" else f"{self.key} {run}"
+        setting = Setting(run, self.folder, net, self.parts.task, data, self.passes, self.journal, self.parts.spec.seed)
+        outcome = execute(self.parts.phases(net, data), setting)
+        self.told["seconds"] = self.told.get("seconds", 0.0) + self.journal.seconds - began
+        self.told["peak_memory_mb"] = max(self.told.get("peak_memory_mb", 0.0), device.recent_peak_mb(self.parts.machine))
+        learnt = [row["trainable"] for row in read(self.folder) if row["event"] == "phase" and row["run"] == run]
+        self.told["trainable"] = max(learnt, default=0) or sum(p.numel() for p in net.head.parameters())
+        return outcome, net
+
+    def outputs(self, outcome: Outcome, table: pa.Table) -> Tensor:
+        depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
+        return forward.scored(self.passes, outcome.net, table, depth)
+
+    def learning(self, outcome: Outcome, data: Data) -> float | None:
+        """The primary score on (at most LEARNING_ROWS of) the rows that it learnt from."""
+        table = data.train
+        rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LEARNING_ROWS)).astype(int))
+        table, task = table.take(pa.array(rows)), self.parts.task
+        decoded = task.decode(self.outputs(outcome, table)).numpy()
+        return float(task.metrics(decoded, task.encode(table).numpy())[task.primary])
+
+
+def part(table: pa.Table, share: float, seed: int, least: int = 8) -> pa.Table:
+    """A drawn part of the rows, in their order."""
+    count = min(len(table), max(least, round(share * len(table))))
+    return table.take(pa.array(np.sort(order.generator(seed, "part").permutation(len(table))[:count])))
+
+
+class Rivals:
+    """The arms beside the chosen one, made when its first training is done, because that says how much time they get."""
+
+    def __init__(self, chosen: Arm, level: str):
+        self.chosen, self.level, self._made = chosen, level, None
+        self.earlier: dict[str, dict] = {}
+
+    def arms(self, data: Data) -> list[Arm]:
+        """data: what the chosen one has just learnt from."""
+        if self._made is None:
+            self._made = [arm for make in (self._probe, self._scratch) if (arm := make(data)) is not None]
+            self._made += [again for seed in range(1, SEEDS[self.level]) for again in self._repeated(seed)]
+        return self._made
+
+    def close(self) -> None:
+        for arm in self._made or ():
+            arm.journal.close()
+            if arm.parts.streams is not self.chosen.parts.streams:
+                arm.parts.streams.close()
+
+    def _arm(self, name: str, parts: Parts, share: float = 1.0, seed: int = 0) -> Arm:
+        chosen = self.chosen
+        folder = chosen.folder / "arms" / (name if not seed else f"{name}{seed + 1}")
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = chosen.journal.beside(folder)
+        passes = chosen.passes
+        if parts.streams is not chosen.parts.streams:
+            passes = replace(passes, streams=parts.streams)
+        arm = Arm(name, parts, passes, folder, journal, seed, share)
+        arm.told.update(self.earlier.get(arm.key, {}))
+        return arm
+
+    def _probe(self, data: Data) -> Arm | None:
+        """Frozen features and the solved linear head; None where that is what was chosen."""
+        parts = self.chosen.parts
+        spec, task = parts.spec, parts.task
+        config = {**task.config, "head": "logistic", "hidden": [], "dropout": 0.0}
+        probing = catalog.resolve("task", task.name)(task.schema, catalog.options("task", task.name)(**_tuples(config)))
+        solved = task.config.get("head") in ("auto", "logistic") and not task.config.get("hidden")
+        if spec.method.name == "extract" and solved and not options("method", spec.method).augment:
+            return None
+        method = Part("extract", {"seconds": None})
+        return self._arm("probe", replace(parts, spec=replace(spec, method=method), task=probing))
+
+    def _scratch(self, data: Data) -> Arm | None:
+        """The same network from random weights, for as long as the chosen one has learnt."""
+        parts = self.chosen.parts
+        spec, row = parts.spec, backbone_row(parts.spec.backbone.name)
+        if spec.method.name == "scratch":
+            return None
+        if row.name in ("gabor", "run") or "weights" not in options("backbone", spec.backbone).__dataclass_fields__:
+            self._cut("scratch", f"'{spec.backbone.name}' has no random start, so nothing says what training from scratch would give.")
+            return None
+        backbone = Part(spec.backbone.name, {**spec.backbone.values, "weights": "none"})
+        body = catalog.resolve("backbone", row.name)(backbone.name, options("backbone", backbone), spec.seed)
+        body = replace(body, prepare=parts.backbone.prepare)
+        config = {**parts.task.config, "head": "auto"}
+        task = catalog.resolve("task", parts.task.name)(parts.task.schema, catalog.options("task", parts.task.name)(**_tuples(config)))
+        augment = Augment(options("augment", Part("light" if spec.augment.name in ("none", "auto") else spec.augment.name)))
+        classes = len(task.schema.classes) if task.schema.target == "class" else 0
+        streams = Streams(body.prepare, task.encode, augment, spec.seed, classes, task.schema.input, torch.get_num_threads())
+        method = Part("scratch", {})
+        control = Parts(replace(spec, backbone=backbone, method=method), parts.data, body, task, streams, parts.machine)
+        epochs, share = self._time(control, data)
+        control = replace(control, spec=replace(control.spec, method=Part("scratch", {"epochs": epochs, "patience": 0})))
+        return self._arm("scratch", control, share)
+
+    def _repeated(self, seed: int) -> list[Arm]:
+        """The chosen one and its control again, drawn from another seed."""
+        again = []
+        for arm in [self.chosen, *(arm for arm in self._made if arm.name == "scratch" and not arm.seed)]:
+            spec, held = replace(arm.parts.spec, seed=arm.parts.spec.seed + seed), arm.parts.streams
+            streams = Streams(held.prepare, held.encode, held.augment, spec.seed, held.classes, held.column, torch.get_num_threads())
+            again.append(self._arm(arm.name, replace(arm.parts, spec=spec, streams=streams), arm.share, seed))
+        return again
+
+    def _time(self, control: Parts, data: Data) -> tuple[int, float]:
+        """(epochs, share of the rows in an epoch) that take as long as the chosen one has learnt, within what the level gives."""
+        passes, journal = self.chosen.passes, self.chosen.journal
+        about = "epochs from scratch"
+        if about not in passes.decided:
+            seconds, words = self._seconds()
+            found = self._epochs(control, data, seconds)
+            passes.decided[about] = f"{found:.3g}"
+            journal.decide(about, passes.decided[about], words, "--evidence full|off")
+        epochs = float(passes.decided[about])
+        return (max(1, int(epochs)), 1.0) if epochs >= 1 else (1, epochs)
+
+    @property
+    def cut(self) -> dict[str, str]:
+        """What was left out or cut short, and why; also what an earlier start of this run has cut."""
+        return {row["what"]: row["text"] for row in read(self.chosen.folder) if row["event"] == "cut"}
+
+    @property
+    def equal_time(self) -> bool:
+        """Whether the control had the time of the chosen one."""
+        return "time from scratch" not in self.cut
+
+    def _cut(self, what: str, text: str) -> None:
+        if what not in self.cut:
+            self.chosen.journal.write("cut", what=what, text=text)
+
+    def _seconds(self) -> tuple[float, str]:
+        """What the control gets, and why."""
+        taken, so_far = self.chosen.told["seconds"], self.chosen.journal.seconds
+        budget = self.chosen.parts.spec.budget
+        least, most = LEAST * so_far, SHARE * so_far if self.level == "quick" else float("inf")
+        if budget is not None:
+            most = min(most, max(1.0, 0.85 * budget - so_far))
+        seconds = min(max(taken, least), most)
+        words = f"about {seconds:.0f} s of training, "
+        if seconds < 0.95 * taken:
+            why = "the budget leaves no more" if budget is not None and most < SHARE * so_far else "the quick level gives no more"
+            words += f"less than the {taken:.0f} s of the chosen method, because {why}"
+            self._cut("time from scratch", f"From scratch got {seconds:.0f} s, less than the {taken:.0f} s of the chosen method: {why}.")
+        else:
+            words += "as long as the chosen method has learnt" if seconds <= 1.05 * taken else f"more than the {taken:.0f} s it took"
+        return seconds, words
+
+    def _epochs(self, control: Parts, data: Data, seconds: float) -> float:
+        """How many epochs fit into the seconds, by a trial of single passes; at most as many as the method would take by itself."""
+        net = control.net("trial")
+        phase = next(control.phases(net, data)())
+        machine, about = control.machine, "precision with 0 stages frozen"
+        decided = self.chosen.passes.decided
+        if about not in decided:
+            decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision)[0]).removeprefix("torch.")
+        machine = replace(machine, dtype=getattr(torch, decided[about]))
+        batch = {key: value.repeat(precision.TRIED, 1, 1, 1) for key, value in device.blank(net, 0).items()}
+        each = train.pass_seconds(machine, net, phase, batch, 0) / precision.TRIED
+        # Optimizer, loading and the scoring of the selecting rows come to about a quarter of the passes themselves.
+        return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
+
+
+def _tuples(config: dict) -> dict:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}

@@ -1,0 +1,152 @@
+"""What a frozen body is worth on these data, layer by layer: features from one pass, and what the advisor makes of them."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from .advisor import scores, similarity
+from .core import Backbone, Data, Net, Task
+from .data import order
+from .data.augment import Augment, Options
+from .data.streams import Streams
+from .engine import device, precision, statistics, store, train
+from .engine.device import Machine
+from .engine.journal import Journal
+from .engine.passes import Passes
+from .heads.pool import pooling
+from .methods import groups, recipe
+
+ROWS = 2000
+"""Learning rows that are measured at most; more of them change the order of bodies little and cost their time."""
+PARTS, PART = 8, 16
+"""Images for the BatchNorm statistics: so many parts of so many."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """body: the row of advice.json. features: {layer: [n, width]} of `rows` (numbers of the learning rows), targets [n] encoded."""
+
+    body: dict
+    features: dict[str, np.ndarray]
+    rows: np.ndarray
+    targets: np.ndarray
+
+
+def drawn(data: Data, most: int, seed: int) -> np.ndarray:
+    """Numbers of at most `most` learning rows, rising."""
+    count = len(data.learning())
+    return np.sort(order.generator(seed, "measured").permutation(count)[:most])
+
+
+def streams(body: Backbone, task: Task, data: Data, seed: int) -> Streams:
+    classes = len(data.schema.classes) if data.schema.target == "class" else 0
+    return Streams(body.prepare, task.encode, Augment(Options("none")), seed, classes, data.schema.input, torch.get_num_threads())
+
+
+def every_layer(body: Backbone, pool: str = "auto") -> Net:
+    """The body with all its stages tapped and no head."""
+    return Net(body, pooling(pool, body.pool, body.prefix_tokens), nn.Identity(), tuple(range(len(body.names))))
+
+
+def last_layer(body: Backbone, pool: str = "auto") -> Net:
+    """The body with its last stage tapped and no head."""
+    return Net(body, pooling(pool, body.pool, body.prefix_tokens), nn.Identity(), (len(body.names) - 1,))
+
+
+def features(net: Net, table: pa.Table, passes: Passes, tick=lambda n: None) -> dict[str, np.ndarray]:
+    """{layer: float32 [n, width]}, from one pass, kept in the store."""
+    shapes = device.blank(net, len(net.stages))
+    widths = [shapes[f"tap{i}"].shape[1] for i in range(len(net.taps))]
+    joined = passes.kept(net, net.pooled, table, tick=tick)
+    x = joined.take(np.arange(len(joined)))["x"].numpy()
+    return dict(zip(net.names, np.split(x, np.cumsum(widths)[:-1], axis=1), strict=True))
+
+
+def measure(
+    body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int = 0, head: tuple | None = None, most: int = ROWS,
+    reference: similarity.Reference | None = None,
+) -> Measured:  # fmt: skip
+    """One row of advice.json's "bodies", from the learning rows alone: what is scored is never looked at.
+
+    head: (weight [s, width], bias [s]) of the classifier the body was trained with, for LEEP and NCE. reference: features of
+    what it was trained on, where they are kept.
+    """
+    rows = drawn(data, most, seed)
+    table = data.learning().take(pa.array(rows))
+    net = machine.place(every_layer(body))
+    with streams(body, task, data, seed) as batches:
+        passes = Passes(batches, machine, "auto", store.find(), Journal())
+        began, done = time.monotonic(), 0
+
+        def tick(count: int) -> None:
+            nonlocal done
+            if not count:
+                return
+            done += count
+            rate = done / max(time.monotonic() - began, 1e-9)
+            journal.tell("step", run="final", phase=f"{body.origin.name}: features", epoch=0, step=done, steps=len(rows), rate=rate,
+                         remaining_s=(len(rows) - done) / rate)  # fmt: skip
+
+        found = features(net, table, passes, tick)
+        seconds = time.monotonic() - began
+        targets = task.encode(table).numpy()
+        near = _similarity(net, table, batches, machine, found[net.names[-1]], reference, seed)
+    each = [_layer(name, x, targets, data.schema.target, seed) for name, x in found.items()]
+    if head is not None and data.schema.target == "class" and found[net.names[-1]].shape[1] == head[0].shape[1]:
+        each[-1] |= _source_head(found[net.names[-1]], head, targets)
+    origin = body.origin
+    row = {
+        "name": origin.name, "weights": origin.weights, "licence": origin.licence, "trained_on": origin.trained_on,
+        "size": body.prepare.size, "parameters": sum(p.numel() for p in body.stages.parameters()),
+        "seconds_per_1000": round(1000 * seconds / max(len(rows), 1), 2), "rows": len(rows), "similarity": near, "layers": each,
+    }  # fmt: skip
+    return Measured(row, found, rows, targets)
+
+
+def _layer(name: str, x: np.ndarray, targets: np.ndarray, target: str, seed: int) -> dict:
+    """A row of "layers"; what cannot be measured on these rows is None."""
+    probe = scores.probe(x, targets, seed, target)
+    classes = target == "class"
+    return {
+        "name": name, "width": x.shape[1], "metric": probe.metric, "probe": probe.value, "interval": list(probe.interval),
+        "logme": scores.logme(x, targets, target), "h_score": scores.h_score(x, targets) if classes else None,
+        "knn": scores.knn(x, targets, seed=seed) if classes else None, "leep": None, "nce": None,
+    }  # fmt: skip
+
+
+def _source_head(x: np.ndarray, head: tuple, targets: np.ndarray) -> dict:
+    logits = torch.from_numpy(x) @ head[0].T.float() + head[1].float()
+    probabilities = logits.softmax(1).numpy()
+    return {"leep": scores.leep(probabilities, targets), "nce": scores.nce(probabilities.argmax(1), targets)}
+
+
+def _similarity(net: Net, table: pa.Table, batches: Streams, machine: Machine, last: np.ndarray, reference, seed: int) -> dict:
+    """How near the data are to what the body was trained on, by its BatchNorm statistics, and by its reference where it has one."""
+    measures: dict[str, float] = {}
+    rows = order.generator(seed, "similar").permutation(len(table))[: PARTS * PART]
+    parts = [batch.inputs for batch in batches.plain(table.take(pa.array(np.sort(rows))), PART) if len(batch.rows) == min(PART, len(rows))]
+    norms = statistics.norms(net, parts, machine) if net.origin.trained_on not in ("", "nothing") else None
+    if norms is not None:
+        measures["batch_norm_frechet"] = similarity.batch_norm_frechet(
+            norms.batch_mean, norms.batch_var, norms.running_mean, norms.running_var
+        ).mean
+    if reference is not None and reference.features.shape[1] == last.shape[1]:
+        measures |= similarity.compare(last, reference, seed)
+    level, words = similarity.judge(measures)
+    return {"level": level, "words": words, "measures": measures}
+
+
+def step_cost(body: Backbone, task: Task, data: Data, machine: Machine, opts: recipe.Training) -> tuple[float, float]:
+    """(seconds of fine-tuning everything for one sample and epoch, MB at most), by a trial of single passes of a few samples."""
+    net = machine.place(last_layer(body))
+    phase = recipe.phase("trial", task, data, opts, groups.layerwise(net, opts.lr, opts.decay, 0.0), count=1)
+    batch = {key: value.repeat(precision.TRIED, 1, 1, 1) for key, value in device.blank(net, 0).items()}
+    device.restart_peak(machine)
+    before = device.recent_peak_mb(machine)
+    seconds = train.pass_seconds(machine, net, phase, batch, 0) / precision.TRIED
+    memory = before + (device.recent_peak_mb(machine) - before) * opts.batch / precision.TRIED
+    return seconds, memory

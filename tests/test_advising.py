@@ -1,0 +1,74 @@
+"""Advice from real measurements on drawn images."""
+
+import json
+import tomllib
+
+import pytest
+from graft import advising, api
+from graft.engine.journal import Journal
+from graft.errors import OptionError
+from graft.spec import Spec
+
+BODIES = ("graft-mini", "gabor")
+
+
+@pytest.fixture(scope="module")
+def advice(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("advice") / "out"
+    return api.advise(str(photos), backbones=BODIES, out=str(out), folds=0), out
+
+
+def test_every_body_and_layer_is_measured(advice):
+    found, _ = advice
+    assert [body["name"] for body in found["bodies"]] == list(BODIES)
+    for body in found["bodies"]:
+        assert all(0 <= layer["probe"] <= 1 and layer["interval"][0] <= layer["probe"] <= layer["interval"][1] for layer in body["layers"])
+        assert body["best_layer"] in [layer["name"] for layer in body["layers"]]
+    assert len(found["bodies"][0]["layers"]) > 2 and found["rule"]["cell"].startswith("small")
+
+
+def test_the_first_strategy_is_a_spec_that_fits(advice, tmp_path):
+    found, out = advice
+    spec = Spec.load(out / "advice.toml")
+    assert spec.method.name == found["strategies"][0]["method"] and spec.backbone.name == found["strategies"][0]["backbone"]
+    run = api.fit(Spec.make(base=spec, out=str(tmp_path / "run"), sets=["method.epochs=1"] if spec.method.name != "extract" else ()))
+    assert run.scores["primary"] == "accuracy"
+
+
+def test_the_files_are_whole(advice):
+    found, out = advice
+    assert json.loads((out / "advice.json").read_text())["order"] == found["order"]
+    assert tomllib.loads((out / "advice.toml").read_text())["method"]["name"]
+    assert "<html" in (out / "advice.html").read_text()
+
+
+def test_no_scored_row_is_looked_at(photos, monkeypatch):
+    """The measured rows are those that learn."""
+    seen = []
+    from graft import measuring
+
+    features = measuring.features
+    monkeypatch.setattr(measuring, "features", lambda net, table, *rest: seen.extend(table["path"].to_pylist()) or features(net, table, *rest))
+    advising.advise(Spec.make(str(photos), folds=0), Journal(), ["graft-mini"])
+    from graft import wiring
+
+    spec, data = wiring.read(Spec.make(str(photos), folds=0), Journal())
+    assert seen and not set(seen) & set(data.test["path"].to_pylist())
+
+
+def test_a_body_with_other_weights_has_a_name_of_its_own(photos):
+    spec = Spec.make(str(photos), folds=0)
+    parts = advising.candidates(spec, ["graft-mini", "graft-mini=none"])
+    assert parts[1].values["weights"].endswith("none")
+    assert [part.name for part in advising.candidates(spec, ())][:2] == ["graft-mini", "gabor"]
+
+
+def test_a_body_that_was_named_and_cannot_be_loaded_is_an_error(photos):
+    with pytest.raises(OptionError, match="no network called"):
+        api.advise(str(photos), backbones=["resnet5O"], folds=0)
+
+
+def test_a_folder_that_is_not_empty_is_refused(photos, tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(Exception, match="not empty"):
+        api.advise(str(photos), backbones=["gabor"], out=str(tmp_path), folds=0)
