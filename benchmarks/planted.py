@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--backbone", help="a network of timm; mobilenetv2_100 where --weights is given, else graft-mini")
     parser.add_argument("--weights", help="its weights file")
     parser.add_argument("--only", choices=("copies", "labels"))
+    parser.add_argument("--embeddings", action="store_true", help="find copies with embeddings as well, which takes much longer")
     parser.add_argument("--json", type=Path, help="write the rows here too")
     args = parser.parse_args()
     name, rows = args.backbone or ("mobilenetv2_100" if args.weights else "graft-mini"), []
@@ -211,7 +212,7 @@ def main() -> None:
                   "| set | measures | rate | planted | precision | recall | found of each kind | wrong pairs | the set's own | "
                   "precision it expects | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
             for one, (paths, *_) in sets.items():
-                for alone in (False, True):
+                for alone in (True, False)[: 1 + args.embeddings]:
                     rows += copies(one, paths, body, args.seeds, Path(root), alone)
         if args.only != "copies":
             print(f"\nLabel errors ({name}), {args.seeds} seeds\n\n| set | rate | planted | suspects | precision | recall | "

@@ -4,6 +4,7 @@ import json
 import tomllib
 
 import pytest
+
 from graft import advising, api
 from graft.engine.journal import Journal
 from graft.errors import OptionError
@@ -48,11 +49,13 @@ def test_no_scored_row_is_looked_at(photos, monkeypatch):
     from graft import measuring
 
     features = measuring.features
-    monkeypatch.setattr(measuring, "features", lambda net, table, *rest: seen.extend(table["path"].to_pylist()) or features(net, table, *rest))
+    monkeypatch.setattr(
+        measuring, "features", lambda net, table, *rest: seen.extend(table["path"].to_pylist()) or features(net, table, *rest)
+    )
     advising.advise(Spec.make(str(photos), folds=0), Journal(), ["graft-mini"])
     from graft import wiring
 
-    spec, data = wiring.read(Spec.make(str(photos), folds=0), Journal())
+    _, data = wiring.read(Spec.make(str(photos), folds=0), Journal())
     assert seen and not set(seen) & set(data.test["path"].to_pylist())
 
 

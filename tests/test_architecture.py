@@ -20,15 +20,31 @@ LAYERS = (
     ("readers", "backbones", "heads", "tasks", "methods"),
     ("engine",),
     ("advisor", "inspect", "evidence", "report", "export"),
-    ("api", "fitting", "arms", "proof", "wiring", "demonstration", "studies", "tuning", "estimator", "checking", "advising", "measuring")
-    + ("spec", "catalog"),
+    # fmt: off
+    (
+        "api",
+        "fitting",
+        "arms",
+        "proof",
+        "wiring",
+        "demonstration",
+        "studies",
+        "tuning",
+        "estimator",
+        "checking",
+        "advising",
+        "measuring",
+        "spec",
+        "catalog",
+    ),
+    # fmt: on
     ("cli", "serve", "testing"),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # Within a layer, of the rooms above the engine most stand on the same few below them.
 SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("demonstration", "spec"), ("studies", "spec"), ("studies", "catalog")}
-SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
-SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("tuning", "fitting")}
+SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("wiring", "measuring"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
+SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("fitting", "checking"), ("tuning", "fitting")}
 SIDEWAYS |= {("checking", "measuring"), ("advising", "measuring")}
 SIDEWAYS |= {(room, other) for room in ("arms", "tuning", "estimator", "checking", "advising") for other in ("wiring", "spec", "catalog")}
 SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}

@@ -74,3 +74,16 @@ def test_grey_and_large_are_said(photos, tmp_path):
     for path in sorted((root / "cross").glob("*.png"))[:4]:
         Image.open(path).convert("L").save(path)
     assert "mixed_modes" in kinds(api.check(str(root))) or any("grey" in one["text"] for one in api.check(str(root))["findings"])
+
+
+def test_a_fit_checks_quickly_before_and_says_problems(photos, tmp_path):
+    root = tmp_path / "data"
+    for split in ("train", "val"):
+        copy(photos, root / split)
+    heard = []
+    run = api.fit(
+        str(root), backbone="graft-mini", method="extract", image_size=32, evidence="off", out=str(tmp_path / "run"), on_event=heard.append
+    )
+    kept = kinds(json.loads((run.folder / "check.json").read_text()))
+    assert kept["duplicates_across_splits"]["level"] == "problem"
+    assert any("optimistic" in e.get("text", "") or "both" in e.get("text", "") for e in heard if e["event"] == "note"), heard

@@ -107,7 +107,7 @@ def cost(body: Backbone, row: dict, data: Data, task: Task, machine: Machine) ->
 
 def told(spec: Spec, data: Data, bodies: list[dict], costs: dict, failed: list[dict]) -> dict:
     """advice.json from what was measured."""
-    counts = class_counts(data)
+    counts = measuring.class_counts(data)
     first = next(row for row in bodies if row["name"] == rank.order(bodies)[0])
     rule = rules.cell(list(counts.values()), first["similarity"]["level"])
     measured = {one["name"]: (one["probe"], *one["interval"]) for one in first["layers"]}
@@ -119,17 +119,6 @@ def told(spec: Spec, data: Data, bodies: list[dict], costs: dict, failed: list[d
         "rule": rule.as_dict() | {"body": first["name"]},
         "agrees": agrees, "agreement": words, "strategies": strategies, "left_out": failed, "seed": spec.seed,
     }  # fmt: skip
-
-
-def class_counts(data: Data) -> dict[str, int]:
-    """How many learning rows each class has (all of them, where the target is a number)."""
-    labels = data.learning()[data.schema.label]
-    if data.schema.target == "number":
-        return {"rows": len(labels)}
-    flat = labels.combine_chunks()
-    flat = flat.flatten() if data.schema.target == "labels" else flat
-    found = {row["values"]: row["counts"] for row in flat.value_counts().to_pylist()}
-    return {name: found.get(name, 0) for name in data.schema.classes}
 
 
 def spec_of(advice: dict, number: int = 1) -> Spec:

@@ -70,6 +70,19 @@ def advise(
     return found
 
 
+def compare(
+    data, *, arms: str = "extract,lp_ft,scratch", backbones: str = "graft-mini", seeds: int = 5, budget=None, out: str | None = None,
+    weights: str | None = None, sets: Sequence[str] = (), on_event: Listener = None, **choices,
+) -> dict:  # fmt: skip
+    """Several methods, bodies and seeds on the same scored rows, as a study that can be stopped and gone on with; see docs/compare.md."""
+    from . import studies
+
+    return studies.compare(
+        data, arms=arms, backbones=backbones, seeds=seeds, budget=budget, out=out, weights=weights, sets=sets, fit=fit, resume=resume,
+        on_event=on_event, **choices,
+    )  # fmt: skip
+
+
 def tune(spec: Spec | str | os.PathLike, *, trials: int | None = None, on_event: Listener = None, **choices) -> dict:
     """Better settings than the defaults, found on the selecting rows, and what they gained; see graft.tuning.tune."""
     from . import tuning

@@ -8,16 +8,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from . import catalog
-from .core import Data, Net
+from . import backbones, catalog
+from .core import Backbone, Data, Net
 from .data import order
 from .data.augment import Augment
 from .data.streams import Streams
-from .engine import device, forward, precision, train
+from .engine import device, forward, precision, train, ways
 from .engine.execute import Outcome, Setting, execute
 from .engine.journal import Journal, read
 from .engine.passes import Passes
-from .spec import Part, backbone_row, options
+from .errors import OptionError, WeightsError
+from .spec import Part, options
 from .wiring import Parts
 
 SHARE = 0.4
@@ -25,7 +26,10 @@ SHARE = 0.4
 LEAST = 0.25
 """The same at least: where frozen features were kept, the training itself takes no time, and none would be no control."""
 SEEDS = {"quick": 1, "full": 3}
-LEARNING_ROWS = 200  # of the rows that learnt, as many at most are scored for the gap
+LEARNING_ROWS = {"quick": 64, "full": 500}  # of the rows that learnt, as many at most are scored for the gap
+BATCH = 16
+"""Of the control: in little time more steps help it more than calm ones, and it needs half the memory."""
+SHORT = 20.0  # seconds of training below which a trial of precisions would cost more than it gains
 
 
 @dataclass
@@ -64,10 +68,10 @@ class Arm:
         depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
         return forward.scored(self.passes, outcome.net, table, depth)
 
-    def learning(self, outcome: Outcome, data: Data) -> float | None:
-        """The primary score on (at most LEARNING_ROWS of) the rows that it learnt from."""
+    def learning(self, outcome: Outcome, data: Data, level: str) -> float | None:
+        """The primary score on some of the rows that it learnt from."""
         table = data.train
-        rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LEARNING_ROWS)).astype(int))
+        rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LEARNING_ROWS[level])).astype(int))
         table, task = table.take(pa.array(rows)), self.parts.task
         decoded = task.decode(self.outputs(outcome, table)).numpy()
         return float(task.metrics(decoded, task.encode(table).numpy())[task.primary])
@@ -126,24 +130,23 @@ class Rivals:
     def _scratch(self, data: Data) -> Arm | None:
         """The same network from random weights, for as long as the chosen one has learnt."""
         parts = self.chosen.parts
-        spec, row = parts.spec, backbone_row(parts.spec.backbone.name)
+        spec = parts.spec
         if spec.method.name == "scratch":
             return None
-        if row.name in ("gabor", "run") or "weights" not in options("backbone", spec.backbone).__dataclass_fields__:
+        try:
+            body = random_start(parts.backbone)
+        except (WeightsError, OptionError):
             self._cut("scratch", f"'{spec.backbone.name}' has no random start, so nothing says what training from scratch would give.")
             return None
-        backbone = Part(spec.backbone.name, {**spec.backbone.values, "weights": "none"})
-        body = catalog.resolve("backbone", row.name)(backbone.name, options("backbone", backbone), spec.seed)
-        body = replace(body, prepare=parts.backbone.prepare)
         config = {**parts.task.config, "head": "auto"}
         task = catalog.resolve("task", parts.task.name)(parts.task.schema, catalog.options("task", parts.task.name)(**_tuples(config)))
         augment = Augment(options("augment", Part("light" if spec.augment.name in ("none", "auto") else spec.augment.name)))
         classes = len(task.schema.classes) if task.schema.target == "class" else 0
         streams = Streams(body.prepare, task.encode, augment, spec.seed, classes, task.schema.input, torch.get_num_threads())
-        method = Part("scratch", {})
-        control = Parts(replace(spec, backbone=backbone, method=method), parts.data, body, task, streams, parts.machine)
+        method = Part("scratch", {"batch": BATCH})
+        control = Parts(replace(spec, method=method), parts.data, body, task, streams, parts.machine)
         epochs, share = self._time(control, data)
-        control = replace(control, spec=replace(control.spec, method=Part("scratch", {"epochs": epochs, "patience": 0})))
+        control = replace(control, spec=replace(control.spec, method=Part("scratch", {"epochs": epochs, "batch": BATCH, "patience": 0})))
         return self._arm("scratch", control, share)
 
     def _repeated(self, seed: int) -> list[Arm]:
@@ -204,6 +207,10 @@ class Rivals:
         phase = next(control.phases(net, data)())
         machine, about = control.machine, "precision with 0 stages frozen"
         decided = self.chosen.passes.decided
+        if about not in decided and seconds < SHORT and machine.device.type == "cpu":
+            # Dense layers gain twofold where it is native, and no body was seen to lose much.
+            decided[about] = "bfloat16" if ways.short_is_native() and control.spec.precision != "exact" else "float32"
+            self.chosen.journal.decide(about, decided[about], "too little time for a trial", "--precision exact|fast")
         if about not in decided:
             decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision)[0]).removeprefix("torch.")
         machine = replace(machine, dtype=getattr(torch, decided[about]))
@@ -211,6 +218,15 @@ class Rivals:
         each = train.pass_seconds(machine, net, phase, batch, 0) / precision.TRIED
         # Optimizer, loading and the scoring of the selecting rows come to about a quarter of the passes themselves.
         return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
+
+
+def random_start(body: Backbone) -> Backbone:
+    """The same network with random weights. Raises WeightsError where it cannot be built anew, OptionError where nothing in it learns."""
+    if not any(p.requires_grad for p in body.stages.parameters()):
+        raise OptionError(f"'{body.origin.name}' has no weights to learn; name a network with --backbone.")
+    made = backbones.rebuild(backbones.describe(body))
+    origin = replace(made.origin, weights="random", sha256="", trained_on="nothing", parents=())
+    return replace(made, origin=origin, prepare=body.prepare)
 
 
 def _tuples(config: dict) -> dict:

@@ -162,11 +162,11 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
 def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     """As wiring.assemble, for data that are there already."""
     machine = device.find(spec.threads)
-    spec = wiring.name_method(spec, data, diary)
-    spec = wiring.name_augment(wiring.name_backbone(spec, diary), diary)
-    wiring.check_views(spec)
+    spec = wiring.name_backbone(spec, diary)
     load = catalog.resolve("backbone", backbone_row(spec.backbone.name).name)
     body = load(spec.backbone.name, options("backbone", spec.backbone), spec.seed)
+    spec = wiring.name_augment(wiring.name_method(spec, data, body, machine, diary), diary)
+    wiring.check_views(spec)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     drawn, classes = augment.Augment(options("augment", spec.augment)), len(data.schema.classes)
     streams = Streams(body.prepare, task.encode, drawn, spec.seed, classes=classes, threads=torch.get_num_threads())
@@ -211,7 +211,7 @@ def _files(items: list, folder: Path) -> list[str]:
         if isinstance(item, str | os.PathLike):
             paths.append(str(os.fspath(item)))
             continue
-        pixels = images._one(item, number, Prepare())
+        pixels = images.pixels_of(item, number, Prepare())
         content = f"P6 {pixels.shape[1]} {pixels.shape[0]} 255\n".encode() + pixels.tobytes()
         path = folder / f"{blake2b(content, digest_size=16).hexdigest()}.ppm"
         if not path.exists():

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from . import proof
+from . import checking, proof
 from .arms import Arm, Rivals
 from .core import Data, Net, Run
 from .data import images
@@ -43,6 +43,7 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     write_json(folder / "data.json", describe_data(parts.data))
     write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": parts.spec.precision})
     pq.write_table(roles(parts.data), folder / "splits.parquet")
+    inspect(parts, folder, journal)
     chosen = Arm("chosen", parts, passes, folder, journal)
     rivals = Rivals(chosen, parts.spec.evidence) if parts.spec.evidence != "off" else None
     folded = [fold(chosen, rivals, k) for k in range(parts.data.plan.folds)]
@@ -77,6 +78,18 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     return Run(folder, result, result["seconds"], decisions(read(folder)))
 
 
+def inspect(parts: Parts, folder: Path, journal: Journal) -> None:
+    """The quick check: kept for the report, and said where it touches the score."""
+    if (folder / "check.json").exists():
+        return
+    found = checking.quick(parts.data, parts.streams)
+    for one in found["findings"]:
+        if one["level"] == "problem":
+            files = [str(path) for path in one["files"]]
+            journal.write("note", level="warning", text=f"{one['text']} {one['repair']}", count=len(files), files=files[:20])
+    write_json(folder / "check.json", found)
+
+
 def make_passes(parts: Parts, folder: Path, journal: Journal) -> Passes:
     """What passes through frozen stages share, over all folds; a resumed run keeps to what its trials found."""
     decided = {r["what"]: r["value"] for r in read(folder) if r["event"] == "decision"}
@@ -105,10 +118,10 @@ def score(chosen: Arm, rivals: Rivals | None, outcome: Outcome, data: Data, name
     if kept is not None:
         return read_back(kept, data.test, chosen, rivals)
     run = path.stem if path.stem.startswith("fold") else "final"
-    chosen.told["learning_value"] = chosen.learning(outcome, data)
+    chosen.told["learning_value"] = chosen.learning(outcome, data, rivals.level) if rivals else None
     others = [(arm, arm.train(run, data)[0]) for arm in (rivals.arms(data) if rivals else ())]
     for arm, its in others:
-        arm.told["learning_value"] = arm.learning(its, data)
+        arm.told["learning_value"] = arm.learning(its, data, rivals.level)
     table, task = data.test, chosen.parts.task
     chosen.journal.write("opened", split=name, rows=len(table), arms=[chosen.key, *(arm.key for arm, _ in others)])
     outputs = {arm.key: arm.outputs(its, table) for arm, its in others}

@@ -22,7 +22,7 @@ from .methods import groups, recipe
 
 ROWS = 2000
 """Learning rows that are measured at most; more of them change the order of bodies little and cost their time."""
-PARTS, PART = 8, 16
+PARTS, PART = 8, 8
 """Images for the BatchNorm statistics: so many parts of so many."""
 
 
@@ -107,6 +107,37 @@ def measure(
     return Measured(row, found, rows, targets)
 
 
+def resemblance(body: Backbone, data: Data, task: Task, machine: Machine, seed: int = 0) -> dict:
+    """{"level", "words", "measures"}: how near the data are to what the body was trained on, from a few of the learning rows."""
+    net = machine.place(last_layer(body))
+    table = data.learning()
+    with streams(body, task, data, seed) as batches:
+        return _similarity(net, table, batches, machine, np.zeros((0, 0)), None, seed)
+
+
+def probes(body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int = 0) -> list[dict]:
+    """{"name", "probe", "interval"} of every layer, first to last, by cross-validation on the learning rows."""
+    rows = drawn(data, ROWS, seed)
+    table = data.learning().take(pa.array(rows))
+    net = machine.place(every_layer(body))
+    with streams(body, task, data, seed) as batches:
+        found = features(net, table, Passes(batches, machine, "auto", store.find(), Journal()))
+    targets = task.encode(table).numpy()
+    each = {name: scores.probe(x, targets, seed, data.schema.target) for name, x in found.items()}
+    return [{"name": name, "probe": one.value, "interval": list(one.interval)} for name, one in each.items()]
+
+
+def class_counts(data: Data) -> dict[str, int]:
+    """How many learning rows each class has (all of them, where the target is a number)."""
+    labels = data.learning()[data.schema.label]
+    if data.schema.target == "number":
+        return {"rows": len(labels)}
+    flat = labels.combine_chunks()
+    flat = flat.flatten() if data.schema.target == "labels" else flat
+    found = {row["values"]: row["counts"] for row in flat.value_counts().to_pylist()}
+    return {name: found.get(name, 0) for name in data.schema.classes}
+
+
 def _layer(name: str, x: np.ndarray, targets: np.ndarray, target: str, seed: int) -> dict:
     """A row of "layers"; what cannot be measured on these rows is None."""
     probe = scores.probe(x, targets, seed, target)
@@ -133,7 +164,7 @@ def _similarity(net: Net, table: pa.Table, batches: Streams, machine: Machine, l
     if norms is not None:
         measures["batch_norm_frechet"] = similarity.batch_norm_frechet(
             norms.batch_mean, norms.batch_var, norms.running_mean, norms.running_var
-        ).mean
+        ).median
     if reference is not None and reference.features.shape[1] == last.shape[1]:
         measures |= similarity.compare(last, reference, seed)
     level, words = similarity.judge(measures)

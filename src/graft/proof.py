@@ -13,6 +13,7 @@ from .engine.execute import Outcome
 from .evidence import curve as curves
 from .evidence import gather, overlap
 from .evidence.scores import groups_of
+from .heads import logistic
 from .wiring import Parts
 
 SHARES = (0.1, 0.25, 0.5)
@@ -29,10 +30,12 @@ def joined(parts: Sequence[dict]) -> dict:
 def points(arms: Sequence[tuple[Arm, Outcome]], data: Data, table: pa.Table, level: str) -> list[dict]:
     """Scores on the table of the linear probe with a tenth, a quarter, a half and all of the labels: {"share", "n", "value"} of each draw.
 
-    The features are those that the probe was made from, so each costs no more than a head; empty where there is no probe."""
+    The features are those that the probe was made from, and the strength is the one that it chose with all labels, so each draw
+    costs no more than a head; empty where there is no probe."""
     arm, outcome = next(((arm, its) for arm, its in arms if arm.name == "probe"), arms[0])
     net, task, learning = outcome.net, arm.parts.task, data.learning()
-    if task.schema.target != "class" or task.solve is None or outcome.frozen < len(net.stages) or len(learning) < FEWEST:
+    c = outcome.phases[-1].get("chosen", {}).get("C")
+    if task.schema.target != "class" or c is None or outcome.frozen < len(net.stages) or len(learning) < FEWEST:
         return []
     labels, targets = task.encode(learning).numpy(), task.encode(table).numpy()
     draws, seed = 1 if data.plan is not None and data.plan.folds else DRAWS[level], arm.parts.spec.seed
@@ -40,7 +43,7 @@ def points(arms: Sequence[tuple[Arm, Outcome]], data: Data, table: pa.Table, lev
     fresh = arm.passes.kept(net, net.pooled, table, exact=True).take(np.arange(len(table)))["x"]
     found = []
     for share, rows in [*curves.subsets(labels, SHARES, draws, seed), (1.0, np.arange(len(labels)))]:
-        head = task.solve(features[rows], labels[rows], seed).head.eval()
+        head = logistic.at_strength(features[rows], labels[rows], c, len(task.schema.classes)).eval()
         with torch.inference_mode():
             decoded = task.decode(head(fresh)).numpy()
         found.append({"share": share, "n": len(rows), "value": float(task.metrics(decoded, targets)[task.primary])})

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from . import catalog
+from . import catalog, measuring
+from .advisor import rank, rules
 from .core import Backbone, Data, Net, Phase, Task
 from .data import order
 from .data.augment import Augment
@@ -19,8 +20,6 @@ from .heads.pool import pooling
 from .inspect import files
 from .readers import split
 from .spec import Part, Spec, backbone_row, options
-
-FEW = 10  # learning rows a class under which the selecting rows are too few to choose an epoch by
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,11 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     machine = device.find(spec.threads)
     spec, data = read(spec, journal)
     spec = name_task(spec, data, journal)
-    spec = share_budget(name_method(spec, data, journal), data, journal)
     spec = name_backbone(spec, journal)
     row = backbone_row(spec.backbone.name)
     opts = options("backbone", spec.backbone)
     backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)
+    spec = share_budget(name_method(spec, data, backbone, machine, journal), data, journal)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     spec = name_augment(spec, journal)
     check_views(spec)
@@ -140,18 +139,34 @@ _TASKS = {"class": "classification", "labels": "multilabel", "number": "regressi
 _LABELS = {"class": "one name a sample", "labels": "several names a sample", "number": "numbers"}
 
 
-def name_method(spec: Spec, data: Data, journal: Journal) -> Spec:
+def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
+    """The method, and where the rule asks for an earlier layer the layer too, by the table of data size and similarity to the source
+    (graft.advisor.rules); what the user named stays."""
     if spec.method.name != "auto":
         return spec
-    name, why = "lp_ft", "a trained head first keeps fine-tuning from distorting the features, and the better of both is kept"
-    fewest = len(data.train) // max(len(data.schema.classes), 1)
     head = spec.task.values.get("head", "auto")
     if head in ("svm_rbf", "knn"):
-        name, why = "extract", f"a head of kind {head} cannot learn by gradient descent"
-    elif fewest < FEW:
-        name, why = "extract", f"about {fewest} learning rows a class are too few to fine-tune on and to choose an epoch by"
-    journal.decide("method", name, why, "--method")
-    return replace(spec, method=Part(name, spec.method.values))
+        journal.decide("method", "extract", f"a head of kind {head} cannot learn by gradient descent", "--method")
+        return replace(spec, method=Part("extract", spec.method.values))
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    near = measuring.resemblance(body, data, task, machine, spec.seed)
+    rule = rules.cell(list(measuring.class_counts(data).values()), near["level"])
+    unfit = sorted(set(spec.method.values) - set(catalog.options("method", rule.method).__dataclass_fields__))
+    method = "lp_ft" if unfit else rule.method
+    why = f"{rule.cell} data: {rule.why} ({near['words'].rstrip('.')}); graft advise measures more"
+    journal.decide("method", method, why, "--method")
+    spec = replace(spec, method=Part(method, spec.method.values))
+    if method != "extract" or rule.layers == "last" or spec.task.values.get("layers") or len(body.names) < 2:
+        return spec
+    layers = measuring.probes(body, data, task, machine, journal, spec.seed)
+    best = rank.best_layer(layers)
+    scores = {one["name"]: one["probe"] for one in layers}
+    if best in (None, body.names[-1]):
+        journal.decide("layer", body.names[-1], "measured on the learning rows, no earlier one is clearly better", "--layers")
+        return spec
+    words = f"a linear head has {scores[best]:.3f} on it and {scores[body.names[-1]]:.3f} on the last, in cross-validation on learning rows"
+    journal.decide("layer", best, words, "--layers")
+    return replace(spec, task=Part(spec.task.name, {**spec.task.values, "layers": (best,)}))
 
 
 def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:

@@ -55,6 +55,7 @@ def test_what_is_no_cell_is_refused():
 FLAT = {"stage1": (0.90, 0.86, 0.93), "stage2": (0.91, 0.87, 0.94), "stage3": (0.89, 0.85, 0.92)}
 RISING = {"stage1": (0.60, 0.55, 0.65), "stage2": (0.70, 0.65, 0.75), "stage3": (0.95, 0.93, 0.97)}
 FALLING = {"stage1": (0.60, 0.55, 0.65), "stage2": (0.95, 0.93, 0.97), "stage3": (0.70, 0.65, 0.75)}
+WIDE = {"stage1": (0.90, 0.89, 0.91), "stage2": (0.85, 0.75, 0.93)}
 OVERLAP = {"stage1": (0.80, 0.75, 0.84), "stage2": (0.83, 0.79, 0.87)}
 
 
@@ -67,6 +68,7 @@ OVERLAP = {"stage1": (0.80, 0.75, 0.84), "stage2": (0.83, 0.79, 0.87)}
         ("different", RISING, False, "does not agree"),
         ("different", FALLING, True, "agrees"),
         ("different", OVERLAP, True, "does not tell the layers apart"),
+        ("similar", WIDE, True, "does not tell the layers apart"),
     ],
 )
 def test_agreement_shows_both_sides(similarity, measured, agrees, word):

@@ -22,8 +22,8 @@ SCORES = {
 
 CHECK = {
     "source": "photos", "counts": {"train": 36}, "classes": ["a", "b"], "backbone": "graft-mini", "seconds": 3.0,
-    "findings": [{"kind": "exact_duplicates", "level": "problem", "count": 1, "text": "One file is there twice.", "effect": "It counts twice.",
-                  "repair": "Remove it.", "files": ["photos/a/1.png"], "examples": [], "numbers": {}}],
+    "findings": [{"kind": "exact_duplicates", "level": "problem", "count": 1, "text": "One file is there twice.",
+                  "effect": "It counts twice.", "repair": "Remove it.", "files": ["photos/a/1.png"], "examples": [], "numbers": {}}],
     "looked_for": ["unreadable files"], "left_out": [],
 }  # fmt: skip
 ADVICE = {

@@ -23,7 +23,7 @@ Measured with an ImageNet MobileNetV2 and with graft-mini on 200 images a set (d
 BatchNorm distance parts photos and paintings (at most 0.06) from sketches, microscopy and text (at least 0.24), with cartoons
 and leaves on one grey cloth between (0.15 to 0.23). The other three compare last-layer features with a sample of the source,
 where a narrow subject counts like another kind of image: with MobileNetV2, insects and cartoons come out alike. A linear
-classifier tells nearly any two collections apart (photos of another collection: 1.55), so a large proxy A-distance means nothing.
+classifier tells nearly any two collections apart (photos of another collection: 1.56), so a large proxy A-distance means nothing.
 """
 _SHOWN = {
     BATCH_NORM: "BatchNorm statistics of the data against those of what the body was trained on",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import advise, cache, check, demo, fit, list, predict, report, resume, show, tune
+from . import advise, cache, check, compare, demo, fit, list, predict, report, resume, show, tune
 
 app = typer.Typer(
     name="graft", rich_markup_mode=None, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -16,8 +16,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 a defect of graft, 2 something you can mend, 130 stopped with Ctrl-C.",
 )  # fmt: skip
 for name, verb in (
-    ("check", check.check), ("advise", advise.advise), ("tune", tune.tune), ("fit", fit.fit), ("resume", resume.resume), ("predict", predict.predict),
-    ("report", report.report), ("list", list.list_), ("show", show.show), ("cache", cache.cache), ("demo", demo.demo),
+    ("check", check.check), ("advise", advise.advise), ("compare", compare.compare), ("tune", tune.tune), ("fit", fit.fit),
+    ("resume", resume.resume), ("predict", predict.predict), ("report", report.report), ("list", list.list_), ("show", show.show),
+    ("cache", cache.cache), ("demo", demo.demo),
 ):  # fmt: skip
     app.command(name)(verb)
 

@@ -197,7 +197,8 @@ def _ended(event: Mapping, _) -> list[Line]:
 
 def _evidence(event: Mapping, _) -> list[Line]:
     tone = {"helped": "good", "negative": "warning"}.get(str(event.get("kind")), "")
-    return [Line("evidence", str(event.get("text") or ""), tone), *([Line("", str(event["advice"]), "faint")] if event.get("advice") else [])]
+    advice = [Line("", str(event["advice"]), "faint")] if event.get("advice") else []
+    return [Line("evidence", str(event.get("text") or ""), tone), *advice]
 
 
 def _cut(event: Mapping, _) -> list[Line]:

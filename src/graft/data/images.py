@@ -197,11 +197,11 @@ def load_images(images: Sequence[str | Path | Image.Image | np.ndarray | Tensor]
     channels first. Their values are uint8 or uint16, booleans, or floats from 0 to 1.
     Raises DataError, naming the path or the number of the image, for what cannot be read.
     """
-    return stack([centre(_one(image, number, prepare), prepare) for number, image in enumerate(images)], prepare.size)
+    return stack([centre(pixels_of(image, number, prepare), prepare) for number, image in enumerate(images)], prepare.size)
 
 
-def _one(image: object, number: int, prepare: Prepare) -> np.ndarray:
-    """The image as uint8 [h, w, 3]."""
+def pixels_of(image: object, number: int, prepare: Prepare) -> np.ndarray:
+    """One image of any kind that `load_images` takes as uint8 [h, w, 3]; `number` names it in an error."""
     if isinstance(image, (str, Path)):
         return decode(image, 2 * _shorter(prepare))
     if isinstance(image, Image.Image):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 ENOUGH = 0.25  # of the classes must have a name in common: one name in twenty is chance
 SHOWN = 4
+BRIEF = 60  # characters: what is longer is told elsewhere
 WEB = re.compile(r"image-text pairs|LVD|JFT|LAION|WebLI|openai|in the wild", re.IGNORECASE)
 _TAG = re.compile(r"^(n\d{8}|\d+)[ .]+")  # "n02206856_bee", "001.Black_footed_Albatross"
 _IRREGULAR = {
@@ -37,7 +38,8 @@ def notice(trained_on: str, classes: Sequence[str], source_names: Sequence[str])
                     f"What the body was trained on is unknown; ImageNet, which most bodies learn from, {has}: it plausibly contains "
                     f"some of these images, {effect}."
                 )
-            return f"The body's training data ({trained_on}) plausibly contain some of these images, {effect}: ImageNet {has}."
+            named = f" ({trained_on})" if len(trained_on) <= BRIEF else ""
+            return f"The body's training data{named} plausibly contain some of these images, {effect}: ImageNet {has}."
     if WEB.search(trained_on):
         return (
             f"The body was trained on images gathered from the web ({trained_on}); if these images were public, they plausibly were among "
@@ -55,6 +57,7 @@ def matches(classes: Sequence[str], source_names: Sequence[str]) -> dict[str, st
             words = _words(lemma)
             if words:
                 whole.setdefault(words, lemma.strip())
+            if words and "-" not in lemma.split()[-1]:  # a bicycle-built-for-two is no kind of two
                 last.setdefault(words[-1:], lemma.strip())
     found = ((one, _match(_words(one), whole, last)) for one in classes)
     return {one: name for one, name in found if name}

@@ -15,6 +15,7 @@ LEVEL = 0.95
 REPETITIONS = 2000
 UNBOUNDED = ("log_loss", "mae", "rmse", "r2")
 """Metrics that do not lie in [0, 1]."""
+NEXT = 1e-9
 CHUNK = 2**22  # numbers drawn at once, 32 MB
 
 Score = Callable[[np.ndarray], float]
@@ -65,7 +66,7 @@ def difference(
     sums = np.stack([np.bincount(home, row, units) for row in a - b], 1)  # [units, seeds]
     sizes, rng = np.bincount(home, minlength=units).astype(float), np.random.default_rng(seed)
     each = sums.sum(0) / sizes.sum()
-    drawn = np.concatenate([c @ sums / (c @ sizes)[:, None] for c in _counts(rng, repetitions, units)])
+    drawn = np.concatenate([c @ sums / (c @ sizes)[:, None] for c in resamples(rng, repetitions, units)])
     mean = sums.mean(1) / sizes.sum()
     swapped = np.concatenate([signs @ mean for signs in _signs(rng, repetitions, units)])
     return _judged(each, drawn, swapped, units, rng, level, binary, "rows" if groups is None else "groups")
@@ -100,7 +101,7 @@ def metric_difference(
         return [s(np.concatenate([first, second])) - s(np.concatenate([second, first])) for s in score]
 
     each = np.asarray(gap(none + 1, none))
-    drawn = np.asarray([gap(c[home], none) for block in _counts(rng, repetitions, units) for c in block])
+    drawn = np.asarray([gap(c[home], none) for block in resamples(rng, repetitions, units) for c in block])
     stay = ((1 + s[home]) / 2 for block in _signs(rng, repetitions, units) for s in block)
     swapped = np.asarray([np.mean(gap(s, 1 - s)) for s in stay])
     keep = np.isfinite(drawn).all(1)
@@ -142,8 +143,9 @@ def tango(gained: int, lost: int, n: int, level: float = LEVEL) -> tuple[float, 
         rare = (root - b) / (4 * n)  # the most likely share of `lost` rows, were `delta` true
         return side * n * (value - delta) - z * sqrt(max(n * (2 * rare + delta * (1 - delta)), 0.0))
 
-    low = -1.0 if surplus(-1.0, 1) <= 0 else float(brentq(surplus, -1.0, value, args=(1,)))
-    high = 1.0 if surplus(1.0, -1) <= 0 else float(brentq(surplus, value, 1.0, args=(-1,)))
+    # At `value` itself both terms can be 0, which is no end: where no row differs, or every row does.
+    low = -1.0 if surplus(-1.0, 1) <= 0 else float(brentq(surplus, -1.0, value - NEXT, args=(1,)))
+    high = 1.0 if surplus(1.0, -1) <= 0 else float(brentq(surplus, value + NEXT, 1.0, args=(-1,)))
     return low, high
 
 
@@ -190,11 +192,12 @@ def _judged(
     """From the difference of each seed [seeds], resamples of rows [repetitions, seeds] and swaps [repetitions] to a Difference.
 
     The variance of the mean is that of resampled rows x units / (units - 1) plus that between seeds / seeds, a little more than
-    the truth; the degrees of freedom are Satterthwaite's, so that 3 seeds which disagree count as 3. Each end of the interval is
-    as many deviations away as t asks for, or further where the hierarchical bootstrap's percentile lies further. Of scores in
-    [0, 1], two rows more are counted as if each arm had won one alone (Bonett and Price, 2012): arms that never differed in few
-    rows are not known to be equal. p is the larger of that t's and of the permutation test that swaps the arms row by row (all
-    seeds of a row together), of which McNemar's exact test is the form for 0 and 1; the interval holds 0 where p > 0.05.
+    the truth; the degrees of freedom are Satterthwaite's, so that 3 seeds which disagree count as 3 (and 2 can say less of runs
+    like these than 1 says of itself). Each end of the interval is as many deviations away as t asks for, or further where the
+    hierarchical bootstrap's percentile lies further. Of scores in [0, 1], two rows more are counted as if each arm had won one
+    alone (Bonett and Price, 2012): arms that never differed in few rows are not known to be equal. p is the larger of that t's
+    and of the permutation test that swaps the arms row by row (all seeds of a row together), of which McNemar's exact test is
+    the form for 0 and 1; the interval holds 0 where p > 0.05.
     """
     from scipy.stats import norm, t
 
@@ -238,7 +241,7 @@ def _scorer(decoded: np.ndarray, targets: np.ndarray, metrics_fn: Callable, name
     return score
 
 
-def _counts(rng: np.random.Generator, repetitions: int, units: int) -> Iterator[np.ndarray]:
+def resamples(rng: np.random.Generator, repetitions: int, units: int) -> Iterator[np.ndarray]:
     """How often each unit is drawn, float [block, units], until there are `repetitions`."""
     block = max(1, CHUNK // units)
     for start in range(0, repetitions, block):

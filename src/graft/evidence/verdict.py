@@ -11,6 +11,7 @@ MATTERS = 0.005  # of a score in [0, 1], or of what scratch scores in another un
 MISSED = 0.05  # likewise: an interval wider than this on one side leaves room for a difference that somebody would care about
 AFFORDABLE = 30  # times the scored rows: the most that the advice asks to label
 FULL = "--evidence full"
+WORDS = {"rmse": "RMSE", "mae": "MAE", "r2": "R2", "log_loss": "log-loss", "macro_f1": "macro F1", "micro_f1": "micro F1"}
 
 Differences = Mapping[tuple[str, str], Difference]
 
@@ -32,9 +33,10 @@ def judge(
     second; ("chosen", "probe"), ("probe", "scratch") and any arm less "majority" are used where they are there.
 
     "helped": better than scratch, the whole interval on that side and p <= 0.05. "negative": worse, likewise. "none": neither
-    was shown. "unknown": scratch is missing, or no arm was shown to beat the majority class. equal_time: whether scratch had at
-    least the time of "chosen"; where it had less, it is the probe (which took less still) that has to beat scratch. The order is
-    fixed beforehand (majority, scratch, probe) and every step needs the one before, so no p is corrected for the number of steps.
+    was shown. "unknown": scratch is missing, no arm was shown to beat the majority class, or the lead may be one of time.
+    equal_time: whether scratch had at least the time of "chosen"; where it had less, it is the probe (which took less still)
+    that has to beat scratch. The order is fixed beforehand (majority, scratch, probe) and every step needs the one before, so
+    no p is corrected for the number of steps.
     """
     case = _Case({row["name"]: row for row in arms}, differences, metric, higher, n, seeds, unit, equal_time)
     fair = "chosen" if equal_time or ("probe", "scratch") not in differences else "probe"
@@ -80,14 +82,14 @@ class _Case:
     def scored(self, name: str) -> str:
         """ "accuracy 0.94", or "" where the arm's score is not known."""
         value = self.arms.get(name, {}).get("value")
-        return "" if value is None else f"{self.metric.replace('_', ' ')} {_number(value, self.digits())}"
+        return "" if value is None else f"{WORDS.get(self.metric, self.metric.replace('_', ' '))} {_number(value, self.digits())}"
 
     def against(self, of: str, less: str, origin: str) -> str:
         """ "accuracy 0.94 against 0.72 from scratch, +0.22 [+0.14, +0.30] on 153 images"."""
         other = self.arms.get(less, {}).get("value")
         told = "" if other is None else f" against {_number(other, self.digits())}"
         runs = f", {self.seeds} seeds" if self.seeds > 1 else ""
-        return f"{self.scored(of)}{told} {origin}, {self.gap(of, less)} on {self.n:,} {self.unit}{runs}".strip()
+        return f"{self.scored(of)}{told} {origin}, {self.gap(of, less)} on {self.n:,} {self.unit}{runs}{'' if self.higher else ', less being better'}".strip()
 
     def gap(self, of: str, less: str) -> str:
         d, digits = self.differences[of, less], self.digits((of, less))
@@ -128,8 +130,8 @@ def _untold(case: _Case) -> dict:
 
 def _chance(case: _Case) -> dict:
     best = next(arm for arm in ("chosen", "probe", "scratch") if (arm, "majority") in case.differences)
-    told = case.against(best, "majority", f"from {case.label('majority')}")
-    text = f"Whether transfer helped cannot be said: nothing was shown to beat {case.label('majority')} ({told})."
+    told = case.against(best, "majority", f"from the {case.label('majority')}")
+    text = f"Whether transfer helped cannot be said: nothing was shown to beat the {case.label('majority')} ({told})."
     return _told(
         case, "unknown", best, "majority", text, "Look over the labels with graft check, or label more, before comparing anything."
     )
@@ -138,7 +140,7 @@ def _chance(case: _Case) -> dict:
 def _helped(case: _Case, fair: str) -> dict:
     told = case.against(fair, "scratch", "from scratch")
     if fair == "probe":
-        text = f"Transfer helped: {told}, reached by {case.label('probe')} in less time than scratch had"
+        text = f"Transfer helped: {told}, reached by the {case.label('probe')} in less time than scratch had"
         if case.arms.get("chosen", {}).get("label") != case.arms.get("probe", {}).get("label") and case.scored("chosen"):
             text += f" ({case.label('chosen')}, in more time: {_number(case.arms['chosen']['value'], case.digits())})"
     else:
@@ -152,9 +154,8 @@ def _helped(case: _Case, fair: str) -> dict:
     elif not case.equal_time:
         advice = f"Give scratch as much time as {case.label('chosen')} had, with {FULL}, to know how much of the lead is left."
     elif case.direction("chosen", "probe") == 0 and case.label("chosen") != case.label("probe"):
-        advice = (
-            f"{case.label('probe').capitalize()} was not shown to be worse ({case.gap('chosen', 'probe')}): take it where time matters."
-        )
+        gap = f"{case.label('chosen')} differs by {case.gap('chosen', 'probe')}"
+        advice = f"The {case.label('probe')} was not shown to be worse ({gap}): take it where time matters."
     else:
         advice = "Use it; more labels, or a larger body (graft advise), come next where this is not good enough."
     return _told(case, "helped", fair, "scratch", f"{text}.{worse}", advice)
@@ -176,13 +177,16 @@ def _none(case: _Case, fair: str) -> dict:
     digits, worse = case.digits((fair, "scratch")), _worse_than_probe(case)
     chances = [f"a {what} of up to {_number(most, digits)}" for what, most in (("gain", high), ("loss", -low)) if most > 0]
     missed = f"{' or '.join(chances)} could have been missed" if chances else "the arms score the same"
+    missed = missed if isfinite(low) and isfinite(high) else "what was missed cannot be said from so few"
     if case.direction("chosen", "scratch") == 1:
-        lead = case.against("chosen", "scratch", "from scratch")
-        text = f"No difference shown in a fair comparison: {case.label('chosen')} leads ({lead}), but scratch had less time"
-        if fair == "probe":
-            text += f"; {case.label('probe')}, which had less still, differs by {case.gap('probe', 'scratch')}, so {missed}"
-        return _told(case, "none", fair, "scratch", f"{text}.{worse}", f"Give scratch the same time, with {FULL}.")
-    text = f"No difference shown: {case.against(fair, 'scratch', 'from scratch')}; {missed}.{worse}"
+        lead = f"{case.label('chosen')} leads ({case.against('chosen', 'scratch', 'from scratch')}), but scratch had less time"
+        advice = f"Give scratch the same time, with {FULL}."
+        if fair == "chosen":
+            return _told(case, "unknown", "chosen", "scratch", f"Whether transfer helped cannot be said: {lead}.{worse}", advice)
+        less = f"the {case.label('probe')}, which had less still, differs by {case.gap('probe', 'scratch')}; {missed}"
+        return _told(case, "none", "probe", "scratch", f"No difference shown: {lead}, and {less}.{worse}", advice)
+    who = f"the {case.label('probe')}, " if fair == "probe" else ""
+    text = f"No difference shown: {who}{case.against(fair, 'scratch', 'from scratch')}; {missed}.{worse}"
     return _told(case, "none", fair, "scratch", text, _more(case, fair))
 
 
@@ -205,7 +209,8 @@ def _worse_than_probe(case: _Case) -> str:
     """A sentence where fine-tuning did worse than the same body left frozen, else nothing."""
     if case.direction("chosen", "probe") != -1:
         return ""
-    return f" Fine-tuning did harm: {case.label('chosen')} is worse than {case.label('probe')}, {case.gap('chosen', 'probe')}."
+    tuned = "" if case.label("chosen").startswith("extract") else ": fine-tuning did harm"
+    return f" {case.label('chosen')} is worse than the {case.label('probe')}, {case.gap('chosen', 'probe')}{tuned}."
 
 
 def _signed(value: float, digits: int) -> str:

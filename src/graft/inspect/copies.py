@@ -23,6 +23,8 @@ FLOORS = (1e-4, 1e-3)
 """Distances below which only rounding differs, of thumbnails and of embeddings; added before the logarithm."""
 SAMPLE = 100
 """Images of which known copies are made, two of each."""
+WEIGHTS = (1.0, 0.9, 0.75, 0.5, 0.25)
+"""Of the thumbnails, where there are embeddings: these tell copies from neighbours less well, but bear being cropped better."""
 FALSE = 0.05
 """The largest share of the images found that may be expected to be no copies."""
 FEWEST = 10
@@ -35,7 +37,7 @@ Embed = Callable[[Sequence[np.ndarray]], np.ndarray]
 @dataclass(frozen=True)
 class Pictures:
     """n whole images as arrays: thumbnails uint8 [n, 32, 32, 3], upright and squashed; from a frozen body, embeddings
-    float32 [n, d] and those of the mirror images; None where there are none."""
+    float32 [n, d] and those of the mirror images, both or none."""
 
     thumbnails: np.ndarray
     embeddings: np.ndarray | None = None
@@ -98,15 +100,14 @@ def candidates(pictures: Pictures, near: int = NEAR) -> np.ndarray:
         return np.empty((0, 2), np.int64)
     spaces = [_reduced(lambda rows: _coarse(pictures.thumbnails[rows]), n, lambda rows: _coarse(pictures.thumbnails[rows, :, ::-1]))]
     if pictures.embeddings is not None:
-        mirror = None if pictures.mirrored is None else (lambda rows: _unit(pictures.mirrored[rows], pictures.centre))
-        spaces.append(_reduced(lambda rows: _unit(pictures.embeddings[rows], pictures.centre), n, mirror))
+        whole, mirror, centre = pictures.embeddings, pictures.mirrored, pictures.centre
+        spaces.append(_reduced(lambda rows: _unit(whole[rows], centre), n, lambda rows: _unit(mirror[rows], centre)))
     found = []
-    for plain, mirror in spaces:
+    for base, plain, turned in spaces:
         for first in range(0, n, BLOCK):
             rows = torch.arange(first, min(first + BLOCK, n))
-            close = plain[rows] @ plain.T
-            if mirror is not None:
-                torch.maximum(close, mirror[rows] @ plain.T, out=close)
+            close = plain[rows] @ base.T
+            torch.maximum(close, turned[rows] @ base.T, out=close)
             close[torch.arange(len(rows)), rows] = -2.0
             best = close.topk(min(near, n - 1), 1).indices
             found.append(torch.stack([rows[:, None].expand_as(best), best], 2).reshape(-1, 2).numpy())
@@ -124,10 +125,8 @@ def measure(pictures: Pictures, pairs: np.ndarray) -> np.ndarray:
         out[rows, 0, 0], out[rows, 1, 0] = _apart(one, _flat(small[b])), _apart(one, _flat(small[b, :, ::-1]))
         if whole is not None:
             x, y = _unit(whole[a], pictures.centre), _unit(whole[b], pictures.centre)
-            out[rows, :, 1] = _apart(x, y)[:, None]
-            if mirror is not None:
-                across = _apart(_unit(mirror[a], pictures.centre), y), _apart(x, _unit(mirror[b], pictures.centre))
-                out[rows, 1, 1] = np.mean(across, 0)
+            across = _apart(_unit(mirror[a], pictures.centre), y), _apart(x, _unit(mirror[b], pictures.centre))
+            out[rows, 0, 1], out[rows, 1, 1] = _apart(x, y), np.mean(across, 0)
     return np.log10(np.maximum(out, 0) + np.asarray(FLOORS[: out.shape[2]], np.float32))
 
 
@@ -168,51 +167,41 @@ def calibrate(pairs: np.ndarray, measured: np.ndarray, copies: dict[str, np.ndar
     """The threshold that separates known copies from the nearest images that are none. None where nothing can be
     separated: too few images or copies, or neighbours as near as copies (frames of one film).
 
-    pairs, measured: candidates among n images, with their distances. copies: `known`'s.
-
-    The weights are those of Fisher's linear discriminant between the known copies and each image's nearest neighbour,
-    less the neighbours that lie among the copies.
+    pairs, measured: candidates among n images, with their distances. copies: `known`'s. Of several weights of thumbnails
+    against embeddings, those are taken with which most known copies are recognised, on average over the kinds.
     """
     width = min([measured.shape[2], *(rows.shape[1] for rows in copies.values())])
-    if n < FEWEST or sum(map(len, copies.values())) < FEWEST:
+    made = sum(map(len, copies.values()))
+    if n < FEWEST or made < FEWEST:
         return None
-    all_copies = np.concatenate(list(copies.values()))[:, :width]
-    weights = np.ones(width) / width
-    for _ in range(3 if width > 1 else 0):
-        sums = measured[:, :, :width] @ weights
-        rows = measured[np.arange(len(measured)), sums.argmin(1), :width]
-        mine = _nearest(pairs, sums.min(1))
-        score = sums.min(1)[mine]
-        others = rows[mine][score > np.quantile(all_copies @ weights, 0.95)]
-        if len(others) < FEWEST:
-            break
-        others = others[others @ weights <= np.median(others @ weights)]
-        spread = np.cov(all_copies.T) + np.cov(others.T) + 1e-3 * np.eye(width)
-        weights = np.maximum(np.linalg.solve(spread, np.median(others, 0) - np.median(all_copies, 0)), 0)
-        weights = weights / weights.sum() if weights.sum() > 0 else np.ones(width) / width
-    sums = (measured[:, :, :width] @ weights).min(1)
-    found = limit(all_copies @ weights, pairs, sums, n)
-    if found is None:
-        return None
-    level, stray = found
-    recall = {kind: float((rows[:, :width] @ weights <= level).mean()) for kind, rows in copies.items()}
-    many = len(np.unique(pairs[sums <= level]))
-    precision = float(np.clip(1 - stray / many, 0, 1)) if many else None
-    return Threshold(tuple(map(float, weights)), float(level), recall, precision, stray, len(all_copies))
+    best = None
+    for share in WEIGHTS if width > 1 else (1.0,):
+        weights = np.array([share, 1 - share][:width])
+        logs = {kind: rows[:, :width] @ weights for kind, rows in copies.items()}
+        scores = (measured[:, :, :width] @ weights).min(1)
+        found = limit(np.concatenate(list(logs.values())), pairs, scores, n)
+        if found is None:
+            continue
+        level, stray = found
+        recall = {kind: float((rows <= level).mean()) for kind, rows in logs.items()}
+        if best is None or np.mean(list(recall.values())) > np.mean(list(best.recall.values())):
+            many = len(np.unique(pairs[scores <= level]))
+            precision = float(np.clip(1 - stray / many, 0, 1)) if many else None
+            best = Threshold(tuple(weights.tolist()), level, recall, precision, stray, made)
+    return best
 
 
 def limit(copies: np.ndarray, pairs: np.ndarray, scores: np.ndarray, n: int, share: float = FALSE) -> tuple[float, float] | None:
     """(threshold, how many images are expected to have a pair below it by chance), or None where no threshold does.
 
     copies: scores of known copies. pairs, scores: candidates among n images, some of which may be true copies. The threshold
-    is the loosest up to the 98 % quantile of the known copies below which at most `share` of the images found, or half an
-    image, is expected by chance.
+    is the loosest between the 98 % and the 30 % quantile of the known copies below which at most `share` of the images found, or half an
+    image, is expected by chance (`strays`).
     """
-    for level in np.quantile(copies, np.linspace(0.98, 0.3, 35)):
+    for level in np.linspace(*np.quantile(copies, [0.98, 0.3]), 60):
         above = scores > level
-        found = len(np.unique(pairs[~above]))
         stray = strays(scores[above][_nearest(pairs[above], scores[above])], level, n)
-        if stray <= max(share * found, 0.5):
+        if stray <= max(share * len(np.unique(pairs[~above])), 0.5):
             return float(level), stray
     return None
 
@@ -223,7 +212,8 @@ def strays(nearest: np.ndarray, level: float, n: int) -> float:
     nearest: scores of each image and the nearest one above the level. The distance to the nearest of many points falls off
     as a power of the distance, so its logarithm falls off exponentially (the lower tail of extreme values; Hill, 1975).
     The rate is fitted by likelihood to the nearest quarter, as an exponential that is cut off at the level, and carried on
-    below it. Infinite where there is no tail to carry on: few images have such a neighbour, or they do not thin out.
+    below it, with twice the standard error of the mean in favour of more. Infinite where there is no tail to carry on: few
+    images have such a neighbour, or they do not clearly thin out.
     """
     from scipy.optimize import brentq
 
@@ -232,6 +222,7 @@ def strays(nearest: np.ndarray, level: float, n: int) -> float:
     tail = np.sort(nearest)[: max(FEWEST, len(nearest) // 4)]
     length = tail[-1] - level
     mean = float((tail[-1] - tail[:-1]).mean())
+    mean += 2 * min(mean, length / 12**0.5) / (len(tail) - 1) ** 0.5
     if mean >= 0.499 * length:
         return np.inf
     mean = max(mean, 1e-9 * length)
@@ -274,19 +265,20 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _reduced(
-    rows_of: Callable[[np.ndarray], np.ndarray], n: int, mirror_of: Callable[[np.ndarray], np.ndarray] | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Unit vectors [n, d] as unit vectors [n, WIDTH] on the principal axes of a sample, and their mirror images' on the same."""
-    sample = rows_of(np.unique(np.linspace(0, n - 1, min(n, 1024)).astype(np.int64)))
+    rows_of: Callable[[np.ndarray], np.ndarray], n: int, mirror_of: Callable[[np.ndarray], np.ndarray]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Unit vectors [n, d] as unit vectors [n, WIDTH] on the principal axes of a sample and its mirror images; and both as
+    queries, whose lengths keep what the axes do not show."""
+    drawn = np.unique(np.linspace(0, n - 1, min(n, 768)).astype(np.int64))
+    sample = np.concatenate([rows_of(drawn), mirror_of(drawn)])
     values, vectors = np.linalg.eigh(sample @ sample.T)
     kept = np.flatnonzero(values > 1e-6 * values[-1])[-WIDTH:]
     axes = sample.T @ (vectors[:, kept] / np.sqrt(values[kept]))
-
-    def project(of: Callable[[np.ndarray], np.ndarray]) -> torch.Tensor:
-        parts = [of(np.arange(rows.start, rows.stop)) @ axes for rows in _chunks(n)]
-        return torch.from_numpy(_unit(np.concatenate(parts), np.zeros(1, np.float32)).astype(np.float32))
-
-    return project(rows_of), None if mirror_of is None else project(mirror_of)
+    plain, mirror = (
+        np.concatenate([of(np.arange(rows.start, rows.stop)) @ axes for rows in _chunks(n)]).astype(np.float32)
+        for of in (rows_of, mirror_of)
+    )
+    return tuple(map(torch.from_numpy, (_unit(plain, np.zeros(1, np.float32)), plain, mirror)))
 
 
 def _encoded(image: np.ndarray, quality: int) -> np.ndarray:

@@ -82,8 +82,9 @@ def find(
     """Findings "exact_duplicates", "near_duplicates", "duplicates_across_splits" and "duplicates_with_other_labels" (those
     that there are), and what was not looked for, in words.
 
-    embed: the body that made pictures.embeddings, for the known copies that the threshold is calibrated on; without it
-    thumbnails decide alone. read: a path's pixels, uint8 [h, w, 3]. small: makes the thumbnails, as those of pictures.
+    embed: the body that made pictures.embeddings, to calibrate on known copies (up to 400 images go through it); without it
+    thumbnails decide alone, which is nearly as good (benchmarks/planted.py). read: a path's pixels, uint8 [h, w, 3].
+    small: makes thumbnails as those of pictures.
     """
     alike = same(rows.digests)
     exact = grouped(len(pictures), alike)
@@ -116,15 +117,13 @@ def near(
     usable = np.flatnonzero(copies.busy(pictures.thumbnails))
     if len(usable) < copies.FEWEST:
         return Copies(why=f"near duplicates: {len(usable)} images are too few to know how alike different ones are")
-    kept = pictures.take(usable)
+    # Without the body that made them embeddings cannot be calibrated.
+    kept = pictures.take(usable) if embed and pictures.embeddings is not None else Pictures(pictures.thumbnails[usable])
     pairs = copies.candidates(kept)
     measured = copies.measure(kept, pairs)
-    drawn = np.random.default_rng(seed).permutation(usable)[: copies.SAMPLE]
-    # Embeddings cannot be calibrated without the body that made them; they still find candidates.
-    made = copies.known(
-        [paths[row] for row in drawn], read, embed if kept.embeddings is not None else None,
-        None if kept.embeddings is None else kept.centre, seed, small,
-    )  # fmt: skip
+    drawn = [paths[row] for row in np.random.default_rng(seed).permutation(usable)[: copies.SAMPLE]]
+    embedded = kept.embeddings is not None
+    made = copies.known(drawn, read, embed if embedded else None, kept.centre if embedded else None, seed, small)
     threshold = copies.calibrate(pairs, measured, made, len(kept))
     if threshold is None:
         return Copies(why="near duplicates: different images are as alike here as copies are, so that they cannot be told apart")
