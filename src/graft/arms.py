@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import backbones, catalog
-from .core import Backbone, Data, Net
+from .core import Backbone, Data, Net, Task
 from .data import order
 from .data.augment import Augment
 from .data.streams import Streams
@@ -119,8 +119,9 @@ class Rivals:
         """Frozen features and the solved linear head; None where that is what was chosen."""
         parts = self.chosen.parts
         spec, task = parts.spec, parts.task
-        config = {**task.config, "head": "logistic", "hidden": [], "dropout": 0.0}
-        probing = catalog.resolve("task", task.name)(task.schema, catalog.options("task", task.name)(**_tuples(config)))
+        probing = headed(task, head="logistic", hidden=[], dropout=0.0)
+        if probing.solve is None:
+            return None
         solved = task.config.get("head") in ("auto", "logistic") and not task.config.get("hidden")
         if spec.method.name == "extract" and solved and not options("method", spec.method).augment:
             return None
@@ -138,9 +139,8 @@ class Rivals:
         except (WeightsError, OptionError):
             self._cut("scratch", f"'{spec.backbone.name}' has no random start, so nothing says what training from scratch would give.")
             return None
-        config = {**parts.task.config, "head": "auto"}
-        task = catalog.resolve("task", parts.task.name)(parts.task.schema, catalog.options("task", parts.task.name)(**_tuples(config)))
-        augment = Augment(options("augment", Part("light" if spec.augment.name in ("none", "auto") else spec.augment.name)))
+        task = headed(parts.task, head="auto")
+        augment = Augment(options("augment", Part("light") if spec.augment.name in ("none", "auto") else spec.augment))
         classes = len(task.schema.classes) if task.schema.target == "class" else 0
         streams = Streams(body.prepare, task.encode, augment, spec.seed, classes, task.schema.input, torch.get_num_threads())
         method = Part("scratch", {"batch": BATCH})
@@ -229,5 +229,9 @@ def random_start(body: Backbone) -> Backbone:
     return replace(made, origin=origin, prepare=body.prepare)
 
 
-def _tuples(config: dict) -> dict:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+def headed(task: Task, **values: object) -> Task:
+    """The same task with these options, as far as it has them: a plug-in's may have others."""
+    known = catalog.options("task", task.name)
+    config = {name: value for name, value in {**task.config, **values}.items() if name in known.__dataclass_fields__}
+    made = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    return catalog.resolve("task", task.name)(task.schema, known(**made))

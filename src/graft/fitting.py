@@ -45,7 +45,9 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     pq.write_table(roles(parts.data), folder / "splits.parquet")
     inspect(parts, folder, journal)
     chosen = Arm("chosen", parts, passes, folder, journal)
-    rivals = Rivals(chosen, parts.spec.evidence) if parts.spec.evidence != "off" else None
+    # A fit from scratch is the control itself.
+    compared = parts.spec.evidence != "off" and parts.spec.method.name != "scratch"
+    rivals = Rivals(chosen, parts.spec.evidence) if compared else None
     folded = [fold(chosen, rivals, k) for k in range(parts.data.plan.folds)]
     data = split.final_data(parts.data, parts.spec.seed) if folded else parts.data
     outcome, net = chosen.train("final", data)

@@ -18,6 +18,7 @@ from .wiring import Parts
 
 SHARES = (0.1, 0.25, 0.5)
 DRAWS = {"quick": 3, "full": 10}
+MOST_ROWS = 5000  # scored rows whose every prediction is kept for the curve's interval
 FEWEST = 40  # learning rows under which a curve says nothing
 
 
@@ -41,12 +42,15 @@ def points(arms: Sequence[tuple[Arm, Outcome]], data: Data, table: pa.Table, lev
     draws, seed = 1 if data.plan is not None and data.plan.folds else DRAWS[level], arm.parts.spec.seed
     features = arm.passes.kept(net, net.pooled, learning).take(np.arange(len(learning)))["x"].numpy()
     fresh = arm.passes.kept(net, net.pooled, table, exact=True).take(np.arange(len(table)))["x"]
-    found = []
+    found, paired = [], not (data.plan is not None and data.plan.folds) and len(table) <= MOST_ROWS
     for share, rows in [*curves.subsets(labels, SHARES, draws, seed), (1.0, np.arange(len(labels)))]:
         head = logistic.at_strength(features[rows], labels[rows], c, len(task.schema.classes)).eval()
         with torch.inference_mode():
             decoded = task.decode(head(fresh)).numpy()
-        found.append({"share": share, "n": len(rows), "value": float(task.metrics(decoded, targets)[task.primary])})
+        one = {"share": share, "n": len(rows), "value": float(task.metrics(decoded, targets)[task.primary])}
+        # In folds every draw has rows of its own, and rows say something together only where they are the same.
+        right = (decoded.argmax(1) == targets).astype(int).tolist() if paired and task.primary == "accuracy" else None
+        found.append(one if right is None else one | {"rows": right})
     return found
 
 
@@ -64,9 +68,13 @@ def evidence(
     about = {name: {**_words(name, parts, rivals), **told.get(name, {})} for name in arms}
     said = gather.gather(arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), rivals.equal_time)
     said |= {"level": rivals.level, "scored_as": parts.data.plan.score, "folds": parts.data.plan.folds, "cut": list(rivals.cut.values())}
-    scratch = next((row["value"] for row in said["arms"] if row["name"] == "scratch"), None)
+    control = found.get("scratch")
+    goal = next((row["value"] for row in said["arms"] if row["name"] == "scratch"), None)
+    if control is not None and curve and "rows" in curve[0]:
+        goal = np.stack([(decoded.argmax(1) == targets.numpy()).astype(float) for decoded in control])
+    drawn = curves.described(curve, goal, task.higher, equal_time=rivals.equal_time) if curve else None
     seen = _overlap(parts)
-    return said | {"curve": gather.curve(curve, scratch, task.primary, task.higher) if curve else None, "notices": [seen] if seen else []}
+    return said | {"curve": drawn, "notices": [seen] if seen else []}
 
 
 def _words(name: str, parts: Parts, rivals: Rivals) -> dict[str, str]:

@@ -101,6 +101,9 @@ def fit(points: Sequence[Point], higher: bool = True) -> tuple[Law | None, str]:
     if fall < 2 * noise:
         return None, "the score does not rise with the labels by more than it scatters from draw to draw"
     a, b, c = (float(v[0]) for v in _laws(np.array([p.n for p in points], float), errors[None], spread))
+    missed = np.abs(a + b * np.array([p.n for p in points], float) ** -c - errors)
+    if (missed > np.maximum(fall / 2, 3 * spread)).any():
+        return None, "the scores do not lie on a power law"
     law = Law(1 - a, b, c) if higher else Law(a, -b, c)
     return law, f"fitted to {len(points)} numbers of labels"
 
@@ -110,7 +113,6 @@ def twice(points: Sequence[Point], higher: bool = True, seed: int = 0) -> tuple[
 
     The interval (95 %) is from refits to resampled draws and scored rows, with the scatter of one more draw; it trusts the law, and
     is too narrow where points have no rows.
-    None where the gain over the last point is less certain than all that the points have gained so far.
     """
     law, how = fit(points, higher)
     if law is None:
@@ -119,11 +121,7 @@ def twice(points: Sequence[Point], higher: bool = True, seed: int = 0) -> tuple[
     rng = np.random.default_rng(seed)
     drawn, _ = _resampled(points, spread, rng)
     a, b, c = _laws(n, _errors(drawn, higher), spread)
-    now, then = (a + b * m**-c for m in (n[-1], 2 * n[-1]))
-    gain = np.quantile(now - then, [0.025, 0.975])
-    fall = abs(points[-1].value - points[0].value)
-    if gain[1] - gain[0] > fall:
-        return None, "the points scatter too much to say what more labels would give"
+    then = a + b * (2 * n[-1]) ** -c
     then = then + spread[-1] * rng.normal(size=len(then))
     value = law.at(2 * n[-1])
     ends = _errors(np.quantile(then, [0.025, 0.975]), higher)

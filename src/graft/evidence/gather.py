@@ -1,6 +1,6 @@
 """What the arms' outputs on the same locked rows say together: the content of evidence.json."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -73,19 +73,3 @@ def _row(
     value = float(np.mean([one[0] for one in each]))
     interval = [float(np.mean([one[1] for one in each])), float(np.mean([one[2] for one in each]))]
     return {"name": name, **told, "value": value, "interval": interval, "each": [one[0] for one in each]}
-
-
-def curve(draws: Sequence[dict], scratch: float | None, metric: str, higher: bool) -> dict:
-    """The "curve" of evidence.json from {"share", "n", "value"} of every draw."""
-    return {"label": "linear probe", "points": summarised([(one["share"], one["n"], one["value"]) for one in draws])}
-
-
-def summarised(points: Sequence[tuple[float, int, float]]) -> list[dict]:
-    """The "points" of a curve from (share, rows, score) of every draw, the smallest share first."""
-    shares = sorted({share for share, _, _ in points})
-    found = []
-    for share in shares:
-        rows = [n for s, n, _ in points if s == share]
-        values = [v for s, _, v in points if s == share]
-        found.append({"share": share, "n": round(float(np.mean(rows))), "value": float(np.mean(values)), "values": values})
-    return found

@@ -88,8 +88,9 @@ class _Case:
         """ "accuracy 0.94 against 0.72 from scratch, +0.22 [+0.14, +0.30] on 153 images"."""
         other = self.arms.get(less, {}).get("value")
         told = "" if other is None else f" against {_number(other, self.digits())}"
-        runs = f", {self.seeds} seeds" if self.seeds > 1 else ""
-        return f"{self.scored(of)}{told} {origin}, {self.gap(of, less)} on {self.n:,} {self.unit}{runs}{'' if self.higher else ', less being better'}".strip()
+        measured = f"on {self.n:,} {self.unit}" + (f", {self.seeds} seeds" if self.seeds > 1 else "")
+        sense = "" if self.higher else ", less being better"
+        return f"{self.scored(of)}{told} {origin}, {self.gap(of, less)} {measured}{sense}".strip()
 
     def gap(self, of: str, less: str) -> str:
         d, digits = self.differences[of, less], self.digits((of, less))
