@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 METHODS = {
     "extract": [], "extract in folds": [], "extract with a trained head": ["task.head=linear", "method.epochs=60"],
     "scratch": ["method.epochs=6"], "finetune": ["method.epochs=6", "method.ema=0.9"], "gradual": ["method.epochs=6"],
-    "lp_ft": ["method.epochs=6", "augment.mixup=0.2"], "l2_sp": ["method.epochs=6"],
+    "lp_ft": ["method.epochs=6", "augment.mixup=0.2"], "l2_sp": ["method.epochs=6"], "lp_ft with evidence": ["method.epochs=3"],
 }  # fmt: skip
 
 
@@ -55,7 +55,9 @@ def work(data: Path, out: Path, name: str) -> None:
     method = name.split()[0]
     sets = ["backbone.image_size=32", "method.batch=8", *METHODS[name]]
     data = data / ("whole" if "folds" in name else "split")
-    api.fit(Spec.make(str(data), backbone="graft-mini", method=method, out=str(out), threads=1, precision="exact", sets=sets))
+    evidence = "quick" if "evidence" in name else "off"
+    options = {"backbone": "graft-mini", "method": method, "threads": 1, "precision": "exact", "evidence": evidence}
+    api.fit(Spec.make(str(data), out=str(out), sets=sets, **options))
 
 
 def child(data: Path, out: Path, name: str, after: float | None) -> tuple[bool, float]:

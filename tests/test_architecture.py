@@ -20,7 +20,6 @@ LAYERS = (
     ("readers", "backbones", "heads", "tasks", "methods"),
     ("engine",),
     ("advisor", "inspect", "evidence", "report", "export"),
-    # fmt: off
     (
         "api",
         "fitting",
@@ -37,7 +36,6 @@ LAYERS = (
         "spec",
         "catalog",
     ),
-    # fmt: on
     ("cli", "serve", "testing"),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

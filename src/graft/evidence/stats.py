@@ -43,16 +43,18 @@ def difference(
     b: np.ndarray,
     groups: np.ndarray | None = None,
     *,
+    folds: int = 0,
     repetitions: int = REPETITIONS,
     seed: int = 0,
     level: float = LEVEL,
 ) -> Difference:
     """mean(a) - mean(b) of values a row, a and b [n] or [seeds, n] (1 and 0 for right and wrong, or losses), same rows, and same
-    seeds where a seed means the same draw of the learning rows; groups [n]: rows that are drawn together.
+    seeds where a seed means the same draw of the learning rows; groups [n]: rows that are drawn together; folds: into how many
+    parts the rows were dealt, where each part was predicted by models that had learnt from the others, else 0.
 
-    One seed of 0 and 1 without groups: Tango's score interval, McNemar's exact p with the mid-p in `test` (the mid-p is nearer to
-    5 % but can exceed it). Otherwise see `_judged`. With one seed the words are about these two trained models; with several,
-    about training runs like these. Raises ValueError where the shapes differ or a value is not finite.
+    One seed of 0 and 1 without groups and folds: Tango's score interval, McNemar's exact p with the mid-p in `test` (the mid-p is
+    nearer to 5 % but can exceed it). Otherwise see `_judged`. With one seed the words are about these two trained models; with
+    several, about training runs like these; with folds, about the two ways to train. Raises ValueError where the shapes differ or a value is not finite.
     """
     a, b = np.atleast_2d(np.asarray(a, float)), np.atleast_2d(np.asarray(b, float))
     if a.shape != b.shape or a.ndim != 2 or not a.size:
@@ -60,7 +62,7 @@ def difference(
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("a value is not finite")
     binary = bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
-    if binary and len(a) == 1 and groups is None:
+    if binary and len(a) == 1 and groups is None and not folds:
         return proportions(int((a > b).sum()), int((b > a).sum()), a.shape[1], level)
     home, units = _units(a.shape[1], groups)
     sums = np.stack([np.bincount(home, row, units) for row in a - b], 1)  # [units, seeds]
@@ -69,7 +71,7 @@ def difference(
     drawn = np.concatenate([c @ sums / (c @ sizes)[:, None] for c in resamples(rng, repetitions, units)])
     mean = sums.mean(1) / sizes.sum()
     swapped = np.concatenate([signs @ mean for signs in _signs(rng, repetitions, units)])
-    return _judged(each, drawn, swapped, units, rng, level, binary, "rows" if groups is None else "groups")
+    return _judged(_Resampled(each, drawn, swapped, units, "rows" if groups is None else "groups", binary, folds), rng, level)
 
 
 def metric_difference(
@@ -80,6 +82,7 @@ def metric_difference(
     name: str,
     groups: np.ndarray | None = None,
     *,
+    folds: int = 0,
     repetitions: int = REPETITIONS,
     seed: int = 0,
     level: float = LEVEL,
@@ -87,7 +90,8 @@ def metric_difference(
     """metrics_fn(a, targets)[name] less that of b, the mean over seeds; a and b are decoded outputs [n, k] or [seeds, n, k].
 
     Every resample takes the same rows for both arms and all seeds; with an attribute `prepare` (see graft.metrics) of metrics_fn
-    it is much faster. Interval and p as in `_judged`. Resamples in which the metric is undefined are left out.
+    it is much faster. groups and folds as in `difference`, interval and p as in `_judged`. Resamples in which the metric is
+    undefined are left out.
     """
     a, b = (np.asarray(x)[None] if np.ndim(x) == 2 else np.asarray(x) for x in (a, b))
     if a.shape != b.shape or a.ndim != 3 or a.shape[1] != len(targets):
@@ -105,8 +109,8 @@ def metric_difference(
     stay = ((1 + s[home]) / 2 for block in _signs(rng, repetitions, units) for s in block)
     swapped = np.asarray([np.mean(gap(s, 1 - s)) for s in stay])
     keep = np.isfinite(drawn).all(1)
-    bounded = name not in UNBOUNDED
-    return _judged(each, drawn[keep], swapped[np.isfinite(swapped)], units, rng, level, bounded, "rows" if groups is None else "groups")
+    what, bounded = "rows" if groups is None else "groups", name not in UNBOUNDED
+    return _judged(_Resampled(each, drawn[keep], swapped[np.isfinite(swapped)], units, what, bounded, folds), rng, level)
 
 
 def proportions(gained: int, lost: int, n: int, level: float = LEVEL) -> Difference:
@@ -155,8 +159,8 @@ def corrected(a: Sequence[float], b: Sequence[float], test_over_train: float, le
     The corrected resampled t of Nadeau and Bengio, "Inference for the generalization error", 2003, eq. 9: the variance of the
     mean is (1/k + test_over_train) x the variance between folds, because scores of models that share learning rows are not
     independent; a plain t is far too sure. test_over_train: scored rows / learning rows of a fold, 1 / (k - 1) in k-fold
-    cross-validation. It is about the method, were other rows drawn to learn from, and needs only scores; where values a row
-    are known and these models are meant, `difference` on the rows of all folds together is sharper.
+    cross-validation. It needs only scores; where values a row are known, `difference` with `folds` takes the same correction
+    and is sharper, because a handful of folds says little of its own variance.
     """
     from scipy.stats import t
 
@@ -186,10 +190,22 @@ def hierarchical(drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.take_along_axis(drawn, picked, 1).mean(1)
 
 
-def _judged(
-    each: np.ndarray, drawn: np.ndarray, swapped: np.ndarray, units: int, rng: np.random.Generator, level: float, bounded: bool, what: str
-) -> Difference:
-    """From the difference of each seed [seeds], resamples of rows [repetitions, seeds] and swaps [repetitions] to a Difference.
+@dataclass(frozen=True)
+class _Resampled:
+    """each [seeds]: the differences; drawn [repetitions, seeds]: the same of resampled units (rows or groups); swapped [repetitions]:
+    means over seeds with the arms of random units swapped; bounded: whether the score lies in [0, 1]."""
+
+    each: np.ndarray
+    drawn: np.ndarray
+    swapped: np.ndarray
+    units: int
+    what: str
+    bounded: bool
+    folds: int
+
+
+def _judged(found: _Resampled, rng: np.random.Generator, level: float) -> Difference:
+    """The Difference of resampled rows and runs.
 
     The variance of the mean is that of resampled rows x units / (units - 1) plus that between seeds / seeds, a little more than
     the truth; the degrees of freedom are Satterthwaite's, so that 3 seeds which disagree count as 3 (and 2 can say less of runs
@@ -198,17 +214,24 @@ def _judged(
     alone (Bonett and Price, 2012): arms that never differed in few rows are not known to be equal. p is the larger of that t's
     and of the permutation test that swaps the arms row by row (all seeds of a row together), of which McNemar's exact test is
     the form for 0 and 1; the interval holds 0 where p > 0.05.
+
+    Rows that k folds predicted are not independent, because their models share learning rows: judged as if they were, equal arms
+    are told apart in up to 14 % of cases (benchmarks/verdicts.py). Their variance is taken 1 + k / (k - 1) times, the factor of
+    Nadeau and Bengio (see `corrected`) on the variance between rows, which is estimated better than that between a few folds.
     """
     from scipy.stats import norm, t
 
+    each, drawn, units, bounded, folds = found.each, found.drawn, found.units, found.bounded, found.folds
     seeds, value = len(each), float(each.mean())
-    test = f"paired permutation of {units} {what}" + (f", t over {seeds} seeds" if seeds > 1 else "")
+    shared = 1 + folds / (folds - 1) if folds > 1 else 1.0
+    test = f"paired permutation of {units} {found.what}" + (f", t over {seeds} seeds" if seeds > 1 else "")
+    test += f", corrected for {folds} folds" if folds > 1 else ""
     if units < 2 or len(drawn) < 2:
         return Difference(value, -1.0 if bounded else -inf, 1.0 if bounded else inf, 1.0, test)
-    over_rows = float(drawn.mean(1).var()) * units / (units - 1) + (2 / units**2 if bounded else 0.0)
+    over_rows = shared * (float(drawn.mean(1).var()) * units / (units - 1) + (2 / units**2 if bounded else 0.0))
     over_seeds = float(each.var(ddof=1)) / seeds if seeds > 1 else 0.0
     error = sqrt(over_rows + over_seeds)
-    extremes = (1 + (np.abs(swapped) >= abs(value) * (1 - 1e-9) - 1e-15).sum()) / (1 + len(swapped))
+    extremes = (1 + (sqrt(shared) * np.abs(found.swapped) >= abs(value) * (1 - 1e-9) - 1e-15).sum()) / (1 + len(found.swapped))
     if error == 0:
         return Difference(value, value, value, float(extremes), test)
     freedom = error**4 / (over_rows**2 / (units - 1) + over_seeds**2 / max(seeds - 1, 1))

@@ -195,8 +195,8 @@ def limit(copies: np.ndarray, pairs: np.ndarray, scores: np.ndarray, n: int, sha
     """(threshold, how many images are expected to have a pair below it by chance), or None where no threshold does.
 
     copies: scores of known copies. pairs, scores: candidates among n images, some of which may be true copies. The threshold
-    is the loosest between the 98 % and the 30 % quantile of the known copies below which at most `share` of the images found, or half an
-    image, is expected by chance (`strays`).
+    is the loosest between the 98 % and the 30 % quantile of the known copies below which at most `share` of the images found,
+    or half an image, is expected by chance (`strays`).
     """
     for level in np.linspace(*np.quantile(copies, [0.98, 0.3]), 60):
         above = scores > level
