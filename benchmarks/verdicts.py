@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
 from graft.evidence.stats import Difference, corrected, difference, metric_difference
 from graft.evidence.verdict import judge
@@ -78,18 +80,19 @@ def folds(rng: np.random.Generator, n: int, what: str) -> str:
     return verdict(corrected(*scores, 1 / 9 if what == "corrected" else 0.0), n)
 
 
-def noise(rng: np.random.Generator, n: int, width: int, folded: bool) -> str:
-    """Logistic regressions on two sets of features; neither the features nor the labels mean anything."""
+def noise(rng: np.random.Generator, n: int, width: int, parts: int, told: int, make: Callable = LogisticRegression) -> str:
+    """Classifiers on two sets of features; neither the features nor the labels mean anything. parts: 0 for other rows to score on,
+    or how many folds; told: how many of them the test is told of."""
     labels = rng.integers(2, size=2 * n)
     right = []
     for _ in range(2):
         x = rng.normal(size=(2 * n, width))
-        if folded:
-            said = cross_val_predict(LogisticRegression(), x[:n], labels[:n], cv=StratifiedKFold(5, shuffle=True, random_state=0))
+        if parts:
+            said = cross_val_predict(make(), x[:n], labels[:n], cv=StratifiedKFold(parts, shuffle=True, random_state=0))
             right.append(said == labels[:n])
         else:
-            right.append(LogisticRegression().fit(x[:n], labels[:n]).predict(x[n:]) == labels[n:])
-    return verdict(difference(*(np.asarray(one, float) for one in right)), n)
+            right.append(make().fit(x[:n], labels[:n]).predict(x[n:]) == labels[n:])
+    return verdict(difference(*(np.asarray(one, float) for one in right), folds=told, repetitions=1000), n)
 
 
 def harm(rng: np.random.Generator, n: int, lead: float, accuracy: float) -> str:
@@ -157,10 +160,16 @@ def main() -> None:
         wrong("Equal features, ten scores of ten folds: Nadeau and Bengio's t, and the plain one beside it", cases, args.repetitions)
     if only in (None, "noise"):
         cases = [
-            (f"{n} rows, {width} features, {'5 folds' if folded else 'held out'}", lambda r, n=n, w=width, f=folded: noise(r, n, w, f))
-            for n in SIZES for width in (5, 50) for folded in (False, True)
+            (f"{n} rows, {w} features, {f'{k} folds' if k else 'held out'}", lambda r, n=n, w=w, k=k: noise(r, n, w, k, k))
+            for n in SIZES for w in (5, 50) for k in (0, 5)
         ]  # fmt: skip
         wrong("Random labels, logistic regression on two sets of random features", cases, args.repetitions)
+        unsteady = (("logistic regression", LogisticRegression), ("nearest neighbour", lambda: KNeighborsClassifier(1)), ("SVM", SVC))
+        cases = [
+            (f"{name}, {k} folds, {'corrected' if told else 'as if independent'}", lambda r, k=k, t=told, m=make: noise(r, 150, 2, k, t, m))
+            for name, make in unsteady for k in (5, 10) for told in (k, 0)
+        ]  # fmt: skip
+        wrong("The same, 150 rows of 2 features: rows of folds corrected, and beside it judged as if independent", cases, args.repetitions)
     if only in (None, "harm"):
         print("\nPlanted harm\n| case | negative | of | share |\n|---|---|---|---|")
         repetitions = max(50, args.repetitions // 4)

@@ -1,7 +1,7 @@
 """`graft check`: what is wrong with the data before a minute of training is spent on them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import torch
 
 from . import catalog, measuring
 from .core import Backbone, Data, Task
-from .data import images
 from .data.augment import Augment, Options
 from .data.streams import Streams
 from .engine import device, store
@@ -107,11 +106,12 @@ def _by_features(
             f"Duplicates, outliers and label errors were looked for in {MOST:,} of {len(sheet.table):,} images, drawn at random."
         )
     part = Sheet(sheet.table.take(pa.array(rows)), tuple(sheet.splits[i] for i in rows), tuple(sheet.labels[i] for i in rows))
-    plain, mirrored, embed = features(body, task, data, part, machine, journal, spec.seed)
+    plain = features(body, task, data, part, machine, journal, spec.seed)
     place = {path: i for i, path in enumerate(facts.path)}
     at = np.array([place[path] for path in part.paths])
     known = duplicates.Rows([facts.digest[i] for i in at], part.paths, part.labels, part.splits)
-    found, words = duplicates.find(known, copies.Pictures(facts.small[at], plain, mirrored), embed, seed=spec.seed)
+    # Thumbnails alone: features find a few more cropped copies and cost a second pass (benchmarks/planted.py --embeddings).
+    found, words = duplicates.find(known, copies.Pictures(facts.small[at]), seed=spec.seed)
     left_out += words
     classes = data.schema.target == "class"
     named = [str(label) for label in part.labels] if classes and None not in part.labels else None
@@ -137,30 +137,13 @@ def _by_features(
     return found, suspects
 
 
-def features(
-    body: Backbone, task: Task, data: Data, sheet: Sheet, machine: Machine, journal: Journal, seed: int
-) -> tuple[np.ndarray, np.ndarray, Callable[[Sequence[np.ndarray]], np.ndarray]]:
-    """Features [n, d] of every image and of its mirror image, kept as those of a fit are; and what makes them of arrays."""
-    net = machine.place(measuring.last_layer(body))
-    count = len(sheet.table)
-    tick = _progress(journal, "features", 2 * count)
-    found = []
-    for views, options_ in (((-1,), Options("none")), ((0,), Options("none", flip=1.0, views=1))):
-        with Streams(body.prepare, task.encode, Augment(options_), seed, 0, data.schema.input, torch.get_num_threads()) as streams:
-            passes = Passes(streams, machine, "exact", store.find(), Journal())
-            kept = passes.kept(net, net.pooled, sheet.table, views, tick=tick)
-            found.append(kept.take(np.arange(count))["x"].numpy())
-
-    @torch.inference_mode()
-    def embed(pictures: Sequence[np.ndarray]) -> np.ndarray:
-        net.eval()
-        parts = []
-        for first in range(0, len(pictures), 64):
-            batch = images.load_images(list(pictures[first : first + 64]), body.prepare)
-            parts.append(net.advance(machine.place(images.normalise(batch, body.prepare)), 0, net.pooled)["x"].cpu().numpy())
-        return np.concatenate(parts)
-
-    return *found, embed
+def features(body: Backbone, task: Task, data: Data, sheet: Sheet, machine: Machine, journal: Journal, seed: int) -> np.ndarray:
+    """Features [n, d] of every image, kept as those of a fit are, and shared with it."""
+    net, count = machine.place(measuring.last_layer(body)), len(sheet.table)
+    with Streams(body.prepare, task.encode, Augment(Options("none")), seed, 0, data.schema.input, torch.get_num_threads()) as streams:
+        passes = Passes(streams, machine, "exact", store.find(), Journal())
+        kept = passes.kept(net, net.pooled, sheet.table, tick=_progress(journal, "features", count))
+        return kept.take(np.arange(count))["x"].numpy()
 
 
 def sheet_of(data: Data) -> Sheet:

@@ -66,7 +66,9 @@ def evidence(
     flat = gather.majority(task.encode(parts.data.learning()).numpy(), task.schema.target, chosen.shape[1], parts.data.schema.centre)
     arms = {name: np.stack(decoded) for name, decoded in found.items()} | {"majority": np.repeat(flat, len(table), 0)[None]}
     about = {name: {**_words(name, parts, rivals), **told.get(name, {})} for name in arms}
-    said = gather.gather(arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), rivals.equal_time)
+    said = gather.gather(
+        arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), rivals.equal_time, parts.data.plan.folds
+    )
     said |= {"level": rivals.level, "scored_as": parts.data.plan.score, "folds": parts.data.plan.folds, "cut": list(rivals.cut.values())}
     control = found.get("scratch")
     goal = next((row["value"] for row in said["arms"] if row["name"] == "scratch"), None)

@@ -304,6 +304,34 @@ def test_the_corrected_t_is_nadeau_and_bengios():
     assert corrected([0.8], [0.7], 0.25).p == 1 and corrected([0.8, 0.8], [0.8, 0.8], 1.0).p == 1
 
 
+@pytest.mark.parametrize("folds", [2, 5, 10])
+def test_rows_of_folds_take_the_same_correction(folds):
+    """1 + k / (k - 1) times the variance between rows; losses of one run, where the plain interval is that of a paired t."""
+    gap = 0.3 + np.random.default_rng(1).normal(size=400)
+    error = sqrt((1 + folds / (folds - 1)) * gap.var(ddof=1) / 400)
+    found = difference(gap, np.zeros(400), folds=folds, repetitions=4000)
+    assert found.high - found.value == pytest.approx(scipy_stats.t.ppf(0.975, 399) * error, rel=0.06)
+    assert found.p >= 0.8 * 2 * scipy_stats.t.sf(gap.mean() / error, 399) and f"{folds} folds" in found.test
+    targets = np.zeros((400, 1))
+    metric = metric_difference(gap[:, None], targets, targets, lambda p, y: {"mae": float(p.mean())}, "mae", folds=folds, repetitions=1500)
+    assert metric.high - metric.low == pytest.approx(found.high - found.low, rel=0.1)
+
+
+def test_equal_classifiers_are_rarely_told_apart_by_folds():
+    """Nearest neighbours of random features and labels, 5 folds: as if independent, one in eight verdicts is wrong."""
+    wrong, naive = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        y, fold, right = rng.integers(2, size=100), rng.permutation(100) % 5, []
+        for x in rng.normal(size=(2, 100, 2)):
+            apart = ((x[:, None] - x[None]) ** 2).sum(2) + 1e9 * (fold[:, None] == fold[None])
+            right.append((y[apart.argmin(1)] == y) * 1.0)
+        found = difference(*right, folds=5, repetitions=200, seed=seed)
+        wrong += found.low > 0 or found.high < 0
+        naive += difference(*right).p <= 0.05
+    assert wrong <= 10 < naive
+
+
 def test_holm_is_the_step_down_rule():
     p = [0.01, 0.04, 0.03, 0.005]
     assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])

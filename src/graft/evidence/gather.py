@@ -26,17 +26,21 @@ def gather(
     higher: bool = True,
     groups: np.ndarray | None = None,
     equal_time: bool = True,
+    folds: int = 0,
     unit: str = "images",
 ) -> dict:
     """The arms with their scores, the paired differences and the verdict.
 
     arms: name -> decoded outputs [seeds, n, k] on the same n rows ("chosen", "probe", "scratch", "majority"; those that do not
     depend on a seed have one). told: what else is known of each arm, "label" at least. metrics_fn(decoded, targets) -> {name: float}.
+    folds: of a cross-validation that predicted these rows; they are then not independent.
     """
     seeds = max(len(decoded) for decoded in arms.values())
     rows = [_row(name, decoded, told[name], targets, metrics_fn, metric, groups) for name, decoded in arms.items()]
     found = {
-        (of, less): compare(arms[of], arms[less], targets, metrics_fn, metric, groups) for of, less in PAIRS if of in arms and less in arms
+        (of, less): compare(arms[of], arms[less], targets, metrics_fn, metric, groups, folds)
+        for of, less in PAIRS
+        if of in arms and less in arms
     }
     verdict = judge(rows, found, metric, len(targets), higher=higher, equal_time=equal_time, seeds=seeds, unit=unit)
     return {
@@ -46,14 +50,14 @@ def gather(
 
 
 def compare(
-    a: np.ndarray, b: np.ndarray, targets: np.ndarray, metrics_fn: Callable, metric: str, groups: np.ndarray | None = None
+    a: np.ndarray, b: np.ndarray, targets: np.ndarray, metrics_fn: Callable, metric: str, groups: np.ndarray | None = None, folds: int = 0
 ) -> Difference:
     """Of a's score less b's, both decoded outputs [seeds, n, k]; an arm with one seed stands beside each of the other's."""
     seeds = max(len(a), len(b))
     a, b = (np.broadcast_to(x, (seeds, *x.shape[1:])) for x in (a, b))
     if metric == "accuracy" and targets.ndim == 1:
-        return difference(*((x.argmax(2) == targets).astype(float) for x in (a, b)), groups)
-    return metric_difference(a, b, targets, metrics_fn, metric, groups)
+        return difference(*((x.argmax(2) == targets).astype(float) for x in (a, b)), groups, folds=folds)
+    return metric_difference(a, b, targets, metrics_fn, metric, groups, folds=folds)
 
 
 def majority(targets: np.ndarray, target: str, outputs: int, centre: float = 0.0) -> np.ndarray:

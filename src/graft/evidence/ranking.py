@@ -52,7 +52,7 @@ def rank(fits: dict[Arm, list[Fitted]]) -> dict:
     best = max(arms, key=lambda row: row["value"] if higher else -row["value"])
     found = {
         **{key: about[key] for key in about if key != "fingerprint"}, "n": next(iter(table.values())).shape[1], "arms": arms,
-        "reference": arms[0]["name"], "differences": _differences(table, groups, best["name"]),
+        "reference": arms[0]["name"], "differences": _differences(table, groups, best["name"], int(about.get("folds") or 0)),
     }  # fmt: skip
     found["best"] = _best(best, arms, table, groups, higher)
     found["recommended"] = _recommended(found, higher)
@@ -159,7 +159,7 @@ def _arm(arm: Arm, fits: list[Fitted], values: np.ndarray, groups: np.ndarray | 
     }  # fmt: skip
 
 
-def _differences(table: dict[Arm, np.ndarray], groups: np.ndarray | None, best: str) -> list[dict]:
+def _differences(table: dict[Arm, np.ndarray], groups: np.ndarray | None, best: str, folds: int) -> list[dict]:
     """Each arm less the first, less scratch on its own body, and the best less each other; p_holm is for each of the three families."""
     arms, rows = list(table), []
     top = next(arm for arm in arms if arm.name == best)
@@ -172,7 +172,7 @@ def _differences(table: dict[Arm, np.ndarray], groups: np.ndarray | None, best: 
     known = {}
     for family, pairs in families.items():
         for a, b in pairs:
-            known[a, b] = known.get((a, b)) or difference(table[a], table[b], groups)
+            known[a, b] = known.get((a, b)) or difference(table[a], table[b], groups, folds=folds)
         raised = holm([known[pair].p for pair in pairs]) if pairs else []
         rows += [known[a, b].row(a.name, b.name) | {"p_holm": p, "family": family} for (a, b), p in zip(pairs, raised, strict=True)]
     return rows

@@ -54,7 +54,8 @@ def difference(
 
     One seed of 0 and 1 without groups and folds: Tango's score interval, McNemar's exact p with the mid-p in `test` (the mid-p is
     nearer to 5 % but can exceed it). Otherwise see `_judged`. With one seed the words are about these two trained models; with
-    several, about training runs like these; with folds, about the two ways to train. Raises ValueError where the shapes differ or a value is not finite.
+    several, about training runs like these; with folds, about the two ways to train. Raises ValueError where the shapes differ or
+    a value is not finite.
     """
     a, b = np.atleast_2d(np.asarray(a, float)), np.atleast_2d(np.asarray(b, float))
     if a.shape != b.shape or a.ndim != 2 or not a.size:
@@ -216,7 +217,7 @@ def _judged(found: _Resampled, rng: np.random.Generator, level: float) -> Differ
     the form for 0 and 1; the interval holds 0 where p > 0.05.
 
     Rows that k folds predicted are not independent, because their models share learning rows: judged as if they were, equal arms
-    are told apart in up to 14 % of cases (benchmarks/verdicts.py). Their variance is taken 1 + k / (k - 1) times, the factor of
+    are told apart in up to 15 % of cases (benchmarks/verdicts.py). Their variance is taken 1 + k / (k - 1) times, the factor of
     Nadeau and Bengio (see `corrected`) on the variance between rows, which is estimated better than that between a few folds.
     """
     from scipy.stats import norm, t

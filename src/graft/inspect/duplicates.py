@@ -83,7 +83,7 @@ def find(
     that there are), and what was not looked for, in words.
 
     embed: the body that made pictures.embeddings, to calibrate on known copies (up to 400 images go through it); without it
-    thumbnails decide alone, which is nearly as good (benchmarks/planted.py). read: a path's pixels, uint8 [h, w, 3].
+    thumbnails decide alone, which only misses more cropped copies (benchmarks/planted.py). read: a path's pixels, uint8 [h, w, 3].
     small: makes thumbnails as those of pictures.
     """
     alike = same(rows.digests)
