@@ -34,8 +34,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## ten labelled digits a class: graft-mini against the same network from scratch
 	@$(BIN)/graft demo $(ARGS)
 
-test: setup ## all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## all tests, a worker a core
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: setup ## style and the rules of the tree
 	@$(BIN)/ruff check .

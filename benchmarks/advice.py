@@ -113,7 +113,7 @@ def strategies(args: argparse.Namespace) -> list[dict]:
 
     methods, cells = ["auto", *args.methods.split(",")], []
     weights = args.weights if args.body not in ("graft-mini", "gabor") else None
-    print("| set | labels | seed | " + " | ".join(methods) + " | auto was |\n|---" * 1 + "|---" * (len(methods) + 3) + "|")
+    print(f"| set | labels | seed | {' | '.join(methods)} | auto was |\n{'|---' * (len(methods) + 4)}|")
     for name in args.sets.split(","):
         for share in SHARES:
             for seed in range(args.seeds):
@@ -141,9 +141,8 @@ def strategies(args: argparse.Namespace) -> list[dict]:
         gap = table[:, 0] - table[:, i]
         low, high = np.quantile(gap[drawn].mean(1), [0.025, 0.975])
         seconds = statistics.mean(cell["seconds"][method] for cell in cells)
-        print(
-            f"{method}: mean accuracy {table[:, i].mean():.3f}, {seconds:.0f} s a fit; auto less {method} {gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-        )
+        less = f"auto less {method} {gap.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+        print(f"{method}: mean accuracy {table[:, i].mean():.3f}, {seconds:.0f} s a fit; {less}")
     return cells
 
 

@@ -29,6 +29,8 @@ SEEDS = {"quick": 1, "full": 3}
 LEARNING_ROWS = {"quick": 64, "full": 500}  # of the rows that learnt, as many at most are scored for the gap
 BATCH = 16
 """Of the control: in little time more steps help it more than calm ones, and it needs half the memory."""
+TRIAL = 5.0
+"""Seconds of training from which a trial says how many epochs they hold; in less, two batches are learnt from."""
 SHORT = 20.0  # seconds of training below which a trial of precisions would cost more than it gains
 
 
@@ -51,7 +53,11 @@ class Arm:
 
     def train(self, run: str, data: Data) -> tuple[Outcome, Net]:
         """Train on these data; how long it took and what memory it needed are added to `told`."""
-        data = data if self.share >= 1 else replace(data, train=part(data.train, self.share, self.parts.spec.seed))
+        if self.share < 1:
+            # Whole batches of one size, and few rows to select on: every other size has its kernels compiled first.
+            rows = BATCH * max(1, round(self.share * len(data.train) / BATCH))
+            few = {"train": part(data.train, rows, self.parts.spec.seed)}
+            data = replace(data, **few, val=None if data.val is None else part(data.val, BATCH, self.parts.spec.seed))
         device.restart_peak(self.parts.machine)
         began = self.journal.seconds
         net = self.parts.net(run)
@@ -69,7 +75,9 @@ class Arm:
         return forward.scored(self.passes, outcome.net, table, depth)
 
     def learning(self, outcome: Outcome, data: Data, level: str) -> float | None:
-        """The primary score on some of the rows that it learnt from."""
+        """The primary score on some of the rows that it learnt from; None where it saw less than all of them."""
+        if self.share < 1:
+            return None
         table = data.train
         rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LEARNING_ROWS[level])).astype(int))
         table, task = table.take(pa.array(rows)), self.parts.task
@@ -77,9 +85,8 @@ class Arm:
         return float(task.metrics(decoded, task.encode(table).numpy())[task.primary])
 
 
-def part(table: pa.Table, share: float, seed: int, least: int = 8) -> pa.Table:
-    """A drawn part of the rows, in their order."""
-    count = min(len(table), max(least, round(share * len(table))))
+def part(table: pa.Table, count: int, seed: int) -> pa.Table:
+    """At most so many of the rows, drawn, in their order."""
     return table.take(pa.array(np.sort(order.generator(seed, "part").permutation(len(table))[:count])))
 
 
@@ -164,7 +171,9 @@ class Rivals:
         about = "epochs from scratch"
         if about not in passes.decided:
             seconds, words = self._seconds()
-            found = self._epochs(control, data, seconds)
+            self._without_trial(control, seconds)
+            # In a few seconds a large network takes a step or two, and a trial would take as long.
+            found = self._epochs(control, data, seconds) if seconds >= TRIAL else 2 * BATCH / max(len(data.train), 1)
             passes.decided[about] = f"{found:.3g}"
             journal.decide(about, passes.decided[about], words, "--evidence full|off")
         epochs = float(passes.decided[about])
@@ -201,21 +210,25 @@ class Rivals:
             words += "as long as the chosen method has learnt" if seconds <= 1.05 * taken else f"more than the {taken:.0f} s it took"
         return seconds, words
 
+    def _without_trial(self, control: Parts, seconds: float) -> None:
+        """Short training gets its precision by rule: dense layers gain twofold from bfloat16 where it is native."""
+        about, decided = "precision with 0 stages frozen", self.chosen.passes.decided
+        if about in decided or seconds >= SHORT or control.machine.device.type != "cpu":
+            return
+        decided[about] = "bfloat16" if ways.short_is_native() and control.spec.precision != "exact" else "float32"
+        self.chosen.journal.decide(about, decided[about], "too little time for a trial", "--precision exact|fast")
+
     def _epochs(self, control: Parts, data: Data, seconds: float) -> float:
         """How many epochs fit into the seconds, by a trial of single passes; at most as many as the method would take by itself."""
         net = control.net("trial")
         phase = next(control.phases(net, data)())
         machine, about = control.machine, "precision with 0 stages frozen"
         decided = self.chosen.passes.decided
-        if about not in decided and seconds < SHORT and machine.device.type == "cpu":
-            # Dense layers gain twofold where it is native, and no body was seen to lose much.
-            decided[about] = "bfloat16" if ways.short_is_native() and control.spec.precision != "exact" else "float32"
-            self.chosen.journal.decide(about, decided[about], "too little time for a trial", "--precision exact|fast")
         if about not in decided:
             decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision)[0]).removeprefix("torch.")
         machine = replace(machine, dtype=getattr(torch, decided[about]))
-        batch = {key: value.repeat(precision.TRIED, 1, 1, 1) for key, value in device.blank(net, 0).items()}
-        each = train.pass_seconds(machine, net, phase, batch, 0) / precision.TRIED
+        batch = {key: value.repeat(BATCH, 1, 1, 1) for key, value in device.blank(net, 0).items()}
+        each = train.pass_seconds(machine, net, phase, batch, 0) / BATCH
         # Optimizer, loading and the scoring of the selecting rows come to about a quarter of the passes themselves.
         return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
 
