@@ -75,7 +75,9 @@ def test_the_task_says_what_whole_numbers_are_and_has_to_fit(photos, tmp_path):
 
 def test_a_budget_limits_every_phase_and_a_limit_of_the_users_own_stays(photos):
     parts, chosen = assemble(photos, method="gradual", budget="60s")
-    assert parts.spec.method.values["seconds"] == pytest.approx(0.8 * 60 / 6 / 3, abs=0.01) and "time limit of a phase" in chosen
+    assert parts.spec.method.values["seconds"] == pytest.approx(0.65 * (60 - 14) / 6 / 3, abs=0.01) and "time limit of a phase" in chosen
+    alone, _ = assemble(photos, method="gradual", budget="60s", evidence="off")
+    assert alone.spec.method.values["seconds"] == pytest.approx((60 - 14) / 6 / 3, abs=0.01)
     spec = Spec.make(str(photos), method="finetune", budget="60s", sets=["method.seconds=7", "backbone.image_size=32"])
     assert wiring.assemble(spec, Journal()).spec.method.values["seconds"] == 7
 

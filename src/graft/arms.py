@@ -29,6 +29,7 @@ SEEDS = {"quick": 1, "full": 3}
 LEARNING_ROWS = {"quick": 64, "full": 500}  # of the rows that learnt, as many at most are scored for the gap
 BATCH = 16
 """Of the control: in little time more steps help it more than calm ones, and it needs half the memory."""
+AFTER = 10.0  # seconds of a budget that scoring, saving and the report take when the arms have learnt
 TRIAL = 5.0
 """Seconds of training from which a trial says how many epochs they hold; in less, two batches are learnt from."""
 SHORT = 20.0  # seconds of training below which a trial of precisions would cost more than it gains
@@ -184,11 +185,6 @@ class Rivals:
         """What was left out or cut short, and why; also what an earlier start of this run has cut."""
         return {row["what"]: row["text"] for row in read(self.chosen.folder) if row["event"] == "cut"}
 
-    @property
-    def equal_time(self) -> bool:
-        """Whether the control had the time of the chosen one."""
-        return "time from scratch" not in self.cut
-
     def _cut(self, what: str, text: str) -> None:
         if what not in self.cut:
             self.chosen.journal.write("cut", what=what, text=text)
@@ -197,13 +193,15 @@ class Rivals:
         """What the control gets, and why."""
         taken, so_far = self.chosen.told["seconds"], self.chosen.journal.seconds
         budget = self.chosen.parts.spec.budget
-        least, most = LEAST * so_far, SHARE * so_far if self.level == "quick" else float("inf")
+        least, most = LEAST * so_far, max(SHORT, SHARE * so_far) if self.level == "quick" else float("inf")
         if budget is not None:
-            most = min(most, max(1.0, 0.85 * budget - so_far))
+            most = min(most, max(1.0, budget - so_far - AFTER))
         seconds = min(max(taken, least), most)
         words = f"about {seconds:.0f} s of training, "
         if seconds < 0.95 * taken:
-            why = "the budget leaves no more" if budget is not None and most < SHARE * so_far else "the quick level gives no more"
+            why = (
+                "the budget leaves no more" if budget is not None and most < max(SHORT, SHARE * so_far) else "the quick level gives no more"
+            )
             words += f"less than the {taken:.0f} s of the chosen method, because {why}"
             self._cut("time from scratch", f"From scratch got {seconds:.0f} s, less than the {taken:.0f} s of the chosen method: {why}.")
         else:

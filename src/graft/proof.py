@@ -19,6 +19,7 @@ from .wiring import Parts
 SHARES = (0.1, 0.25, 0.5)
 DRAWS = {"quick": 3, "full": 10}
 MOST_ROWS = 5000  # scored rows whose every prediction is kept for the curve's interval
+NEARLY = 0.9  # of the chosen one's time is as good as all of it
 FEWEST = 40  # learning rows under which a curve says nothing
 
 
@@ -65,16 +66,18 @@ def evidence(
         found.setdefault(key.rstrip("0123456789"), []).append(task.decode(outputs).numpy())
     flat = gather.majority(task.encode(parts.data.learning()).numpy(), task.schema.target, chosen.shape[1], parts.data.schema.centre)
     arms = {name: np.stack(decoded) for name, decoded in found.items()} | {"majority": np.repeat(flat, len(table), 0)[None]}
+    took = [told.get(name, {}).get("seconds", 0.0) for name in ("scratch", "chosen")]
+    fair = took[0] >= NEARLY * took[1]
     about = {name: {**_words(name, parts, rivals), **told.get(name, {})} for name in arms}
     said = gather.gather(
-        arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), rivals.equal_time, parts.data.plan.folds
+        arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), fair, parts.data.plan.folds
     )
     said |= {"level": rivals.level, "scored_as": parts.data.plan.score, "folds": parts.data.plan.folds, "cut": list(rivals.cut.values())}
     control = found.get("scratch")
     goal = next((row["value"] for row in said["arms"] if row["name"] == "scratch"), None)
     if control is not None and curve and "rows" in curve[0]:
         goal = np.stack([(decoded.argmax(1) == targets.numpy()).astype(float) for decoded in control])
-    drawn = curves.described(curve, goal, task.higher, equal_time=rivals.equal_time) if curve else None
+    drawn = curves.described(curve, goal, task.higher, equal_time=fair) if curve else None
     seen = _overlap(parts)
     return said | {"curve": drawn, "notices": [seen] if seen else []}
 

@@ -21,6 +21,11 @@ from .inspect import files
 from .readers import split
 from .spec import Part, Spec, backbone_row, options
 
+FIXED_SECONDS = 14.0
+"""Of a budget, kept for starting, reading, frozen passes, scoring and the report of a small set."""
+LEARNING_SHARE = 0.65
+"""Of the rest, for the chosen method where alternatives run beside it."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -174,9 +179,12 @@ def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
     if spec.budget is None or "seconds" in spec.method.values:
         return spec
     fits, phases = data.plan.folds + 1, options("method", spec.method).limited_phases
-    seconds = round(0.8 * spec.budget / fits / phases, 2)
-    why = f"four fifths of the budget for {fits} fit{'s' if fits > 1 else ''} of {phases} phase{'s' if phases > 1 else ''}"
-    journal.decide("time limit of a phase", f"{seconds:g} s", f"{why}, the rest to read, score and report", "--set method.seconds")
+    fixed, share = min(FIXED_SECONDS, 0.4 * spec.budget), 1.0 if spec.evidence == "off" else LEARNING_SHARE
+    seconds = round(share * (spec.budget - fixed) / fits / phases, 2)
+    why = f"of the budget, {fixed:.0f} s to read, score and report"
+    why += "" if spec.evidence == "off" else f", and {1 - share:.0%} of the rest to the alternatives (--evidence off gives it all)"
+    why += f"; shared by {fits} fit{'s' if fits > 1 else ''} of {phases} phase{'s' if phases > 1 else ''}"
+    journal.decide("time limit of a phase", f"{seconds:g} s", why, "--set method.seconds")
     return replace(spec, method=Part(spec.method.name, {**spec.method.values, "seconds": seconds}))
 
 

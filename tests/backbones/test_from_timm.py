@@ -130,3 +130,16 @@ def test_real_mobilenet(weights_dir):
     assert body.widths[-1] == 1280
     with pytest.raises(WeightsError, match="does not fit resnet18"):
         load("resnet18", Options(weights=str(file)))
+
+
+def test_the_classifier_that_the_weights_hold(tmp_path):
+
+    model = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=7)
+    file = tmp_path / "w.safetensors"
+    save_file(model.state_dict(), file)
+    options = from_timm.Options(weights=str(file))
+    width = model.classifier.in_features
+    weight, bias = from_timm.source_head("mobilenetv3_small_050", options, width)
+    assert torch.equal(weight, model.classifier.weight.detach()) and torch.equal(bias, model.classifier.bias.detach())
+    assert from_timm.source_head("mobilenetv3_small_050", options, width + 1) is None
+    assert from_timm.source_head("mobilenetv3_small_050", from_timm.Options(weights="none"), width) is None

@@ -248,7 +248,8 @@ def _epochs(phase: Phase, number: int, loop: train.Loop, feed: Feed, setting: Se
         progress.epoch = epoch
         best = _judge(phase, loop, feed, setting, best, (loss, time.monotonic() - began))
         late = phase.patience and epoch - progress.best_epoch >= phase.patience
-        out_of_time = phase.seconds is not None and progress.spent >= phase.seconds
+        # Another epoch that would end further beyond the limit than this one ended before it is not begun.
+        out_of_time = phase.seconds is not None and progress.spent * (1 + 0.5 / progress.epoch) >= phase.seconds
         progress.stopped = bool(late or out_of_time)
         if time.monotonic() - saved >= SAVE_EVERY or progress.stopped or epoch == phase.epochs:
             _save(phase, number, loop, setting, best)
