@@ -24,6 +24,7 @@ LAYERS = (
         "api",
         "fitting",
         "arms",
+        "controls",
         "proof",
         "wiring",
         "demonstration",
@@ -43,7 +44,7 @@ LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("demonstration", "spec"), ("studies", "spec"), ("studies", "catalog")}
 SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("wiring", "measuring"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
 SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("fitting", "checking"), ("tuning", "fitting")}
-SIDEWAYS |= {("checking", "measuring"), ("advising", "measuring")}
+SIDEWAYS |= {("arms", "controls"), ("controls", "wiring"), ("checking", "measuring"), ("advising", "measuring")}
 SIDEWAYS |= {(room, other) for room in ("arms", "tuning", "estimator", "checking", "advising") for other in ("wiring", "spec", "catalog")}
 SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
 NEVER = {

@@ -34,6 +34,11 @@ def test_a_fit_runs_probe_scratch_and_majority_beside(tuned):
     assert chosen["value"] == tuned.scores["test"]["accuracy"]["value"] and 0 <= chosen["learning_value"] <= 1
 
 
+def test_a_finished_run_keeps_journals_of_its_arms_and_no_checkpoints(tuned):
+    assert sorted(path.name for path in (tuned.folder / "arms").rglob("*") if path.is_file()) == ["journal.jsonl"] * 2
+    assert not (tuned.folder / "checkpoints").exists()
+
+
 def test_the_scored_rows_are_opened_once_for_all_arms(tuned):
     opened = [row for row in map(json.loads, (tuned.folder / "journal.jsonl").read_text().splitlines()) if row["event"] == "opened"]
     assert len(opened) == 1 and opened[0]["arms"] == ["chosen", "probe", "scratch"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from . import backbones, catalog
+from . import backbones, catalog, controls
 from .core import Backbone, Data, Net, Task
 from .data import order
 from .data.augment import Augment
@@ -30,6 +30,7 @@ LEARNING_ROWS = {"quick": 64, "full": 500}  # of the rows that learnt, as many a
 BATCH = 16
 """Of the control: in little time more steps help it more than calm ones, and it needs half the memory."""
 AFTER = 10.0  # seconds of a budget that scoring, saving and the report take when the arms have learnt
+NEARLY = 0.9  # of the time is as good as all of it
 TRIAL = 5.0
 """Seconds of training from which a trial says how many epochs they hold; in less, two batches are learnt from."""
 SHORT = 20.0  # seconds of training below which a trial of precisions would cost more than it gains
@@ -46,7 +47,9 @@ class Arm:
     journal: Journal
     seed: int = 0
     share: float = 1.0  # epochs of the learning rows that it sees, where that is less than one
+    epochs: float | None = None  # of a control
     told: dict = field(default_factory=dict)
+    once: dict = field(default_factory=dict)  # what is told of the last training alone
 
     @property
     def key(self) -> str:
@@ -65,18 +68,45 @@ class Arm:
         run = run if self.key == "chosen" else self.key if run == "final" else f"{self.key} {run}"
         setting = Setting(run, self.folder, net, self.parts.task, data, self.passes, self.journal, self.parts.spec.seed)
         outcome = execute(self.parts.phases(net, data), setting)
-        self.told["seconds"] = self.told.get("seconds", 0.0) + self.journal.seconds - began
-        self.told["peak_memory_mb"] = max(self.told.get("peak_memory_mb", 0.0), device.recent_peak_mb(self.parts.machine))
         learnt = [row["trainable"] for row in read(self.folder) if row["event"] == "phase" and row["run"] == run]
-        self.told["trainable"] = max(learnt, default=0) or sum(p.numel() for p in net.head.parameters())
+        parameters = max(learnt, default=0) or sum(p.numel() for p in net.head.parameters())
+        self._tell(self.journal.seconds - began, device.recent_peak_mb(self.parts.machine), parameters)
         return outcome, net
 
-    def outputs(self, outcome: Outcome, table: pa.Table) -> Tensor:
+    def _tell(self, seconds: float, memory: float, parameters: int) -> None:
+        self.once = {"seconds": seconds, "peak_memory_mb": memory, "trainable": parameters}
+        self.told["seconds"] = self.told.get("seconds", 0.0) + seconds
+        self.told["peak_memory_mb"] = max(self.told.get("peak_memory_mb", 0.0), memory)
+        self.told["trainable"] = parameters
+
+    def recalled(self, data: Data) -> controls.Control | None:
+        """What an earlier run kept of the same control, where it trained for as long as this one is to."""
+        if self.epochs is None:
+            return None
+        found = controls.find(self.passes.store, controls.key(self.parts, data))
+        if found is None or found.told["epochs"] != self.epochs:
+            return None
+        self._tell(*(found.told[name] for name in ("seconds", "peak_memory_mb", "trainable")))
+        return found
+
+    def keep(self, data: Data, outputs: Tensor) -> None:
+        """Keep a control's outputs for later runs."""
+        if self.epochs is not None:
+            told = {**self.once, "learning_value": self.told.get("learning_value"), "epochs": self.epochs}
+            controls.keep(
+                self.passes.store, controls.key(self.parts, data), controls.Control(outputs, told), self.parts.backbone.origin.name
+            )
+
+    def outputs(self, outcome: Outcome | controls.Control, table: pa.Table) -> Tensor:
+        if isinstance(outcome, controls.Control):
+            return outcome.outputs
         depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
         return forward.scored(self.passes, outcome.net, table, depth)
 
-    def learning(self, outcome: Outcome, data: Data, level: str) -> float | None:
+    def learning(self, outcome: Outcome | controls.Control, data: Data, level: str) -> float | None:
         """The primary score on some of the rows that it learnt from; None where it saw less than all of them."""
+        if isinstance(outcome, controls.Control):
+            return outcome.told["learning_value"]
         if self.share < 1:
             return None
         table = data.train
@@ -155,7 +185,9 @@ class Rivals:
         control = Parts(replace(spec, method=method), parts.data, body, task, streams, parts.machine)
         epochs, share = self._time(control, data)
         control = replace(control, spec=replace(control.spec, method=Part("scratch", {"epochs": epochs, "batch": BATCH, "patience": 0})))
-        return self._arm("scratch", control, share)
+        arm = self._arm("scratch", control, share)
+        arm.epochs = float(self.chosen.passes.decided["epochs from scratch"])
+        return arm
 
     def _repeated(self, seed: int) -> list[Arm]:
         """The chosen one and its control again, drawn from another seed."""
@@ -164,12 +196,18 @@ class Rivals:
             spec, held = replace(arm.parts.spec, seed=arm.parts.spec.seed + seed), arm.parts.streams
             streams = Streams(held.prepare, held.encode, held.augment, spec.seed, held.classes, held.column, torch.get_num_threads())
             again.append(self._arm(arm.name, replace(arm.parts, spec=spec, streams=streams), arm.share, seed))
+            again[-1].epochs = arm.epochs
         return again
 
     def _time(self, control: Parts, data: Data) -> tuple[int, float]:
         """(epochs, share of the rows in an epoch) that take as long as the chosen one has learnt, within what the level gives."""
         passes, journal = self.chosen.passes, self.chosen.journal
         about = "epochs from scratch"
+        kept = controls.find(passes.store, controls.key(control, data)) if about not in passes.decided else None
+        if kept is not None and kept.told["seconds"] >= NEARLY * self._allowed():
+            passes.decided[about] = f"{kept.told['epochs']:.3g}"
+            words = f"an earlier run on these rows has trained it for {kept.told['seconds']:.0f} s, and that is kept"
+            journal.decide(about, passes.decided[about], words, "--evidence full|off, graft cache --clear all")
         if about not in passes.decided:
             seconds, words = self._seconds()
             self._without_trial(control, seconds)
@@ -189,7 +227,11 @@ class Rivals:
         if what not in self.cut:
             self.chosen.journal.write("cut", what=what, text=text)
 
-    def _seconds(self) -> tuple[float, str]:
+    def _allowed(self) -> float:
+        """Seconds of training that the control gets."""
+        return self._seconds(tell=False)[0]
+
+    def _seconds(self, tell: bool = True) -> tuple[float, str]:
         """What the control gets, and why."""
         taken, so_far = self.chosen.told["seconds"], self.chosen.journal.seconds
         budget = self.chosen.parts.spec.budget
@@ -203,7 +245,10 @@ class Rivals:
                 "the budget leaves no more" if budget is not None and most < max(SHORT, SHARE * so_far) else "the quick level gives no more"
             )
             words += f"less than the {taken:.0f} s of the chosen method, because {why}"
-            self._cut("time from scratch", f"From scratch got {seconds:.0f} s, less than the {taken:.0f} s of the chosen method: {why}.")
+            if tell:
+                self._cut(
+                    "time from scratch", f"From scratch got {seconds:.0f} s, less than the {taken:.0f} s of the chosen method: {why}."
+                )
         else:
             words += "as long as the chosen method has learnt" if seconds <= 1.05 * taken else f"more than the {taken:.0f} s it took"
         return seconds, words

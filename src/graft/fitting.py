@@ -76,7 +76,8 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     write_json(folder / "scores.json", result)
     journal.write("done", seconds=result["seconds"])
     page.write(folder)
-    checkpoint.clear(folder)
+    for place in (folder, *sorted((folder / "arms").glob("*"))):
+        checkpoint.clear(place)
     return Run(folder, result, result["seconds"], decisions(read(folder)))
 
 
@@ -121,12 +122,14 @@ def score(chosen: Arm, rivals: Rivals | None, outcome: Outcome, data: Data, name
         return read_back(kept, data.test, chosen, rivals)
     run = path.stem if path.stem.startswith("fold") else "final"
     chosen.told["learning_value"] = chosen.learning(outcome, data, rivals.level) if rivals else None
-    others = [(arm, arm.train(run, data)[0]) for arm in (rivals.arms(data) if rivals else ())]
+    others = [(arm, arm.recalled(data) or arm.train(run, data)[0]) for arm in (rivals.arms(data) if rivals else ())]
     for arm, its in others:
         arm.told["learning_value"] = arm.learning(its, data, rivals.level)
     table, task = data.test, chosen.parts.task
     chosen.journal.write("opened", split=name, rows=len(table), arms=[chosen.key, *(arm.key for arm, _ in others)])
     outputs = {arm.key: arm.outputs(its, table) for arm, its in others}
+    for arm, _ in others:
+        arm.keep(data, outputs[arm.key])
     curve = proof.points([(chosen, outcome), *others], data, table, rivals.level) if rivals else []
     told = {arm.key: dict(arm.told) for arm in (chosen, *(arm for arm, _ in others))}
     found = Scored(table, chosen.outputs(outcome, table) / degrees, task.encode(table), outputs, told, tuple(curve))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from .arms import Arm, Rivals
+from .arms import NEARLY, Arm, Rivals
 from .core import Data
 from .engine.execute import Outcome
 from .evidence import curve as curves
@@ -19,7 +19,6 @@ from .wiring import Parts
 SHARES = (0.1, 0.25, 0.5)
 DRAWS = {"quick": 3, "full": 10}
 MOST_ROWS = 5000  # scored rows whose every prediction is kept for the curve's interval
-NEARLY = 0.9  # of the chosen one's time is as good as all of it
 FEWEST = 40  # learning rows under which a curve says nothing
 
 
