@@ -112,3 +112,33 @@ def test_time_limits_a_phase():
     loop, _, _ = small_loop(plain, seconds=1e-9)
     loop.progress.spent = 1.0
     assert loop.done() == 1.0
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_continued_loop_steps_as_one_that_never_stopped(name):
+    """With weights in channels_last, as every net here has them, and their optimizer state read back from a contiguous snapshot."""
+
+    def loop():
+        net = nets.net(nets.task()).to(memory_format=torch.channels_last)
+        who = (Group("all", tuple(n for n, _ in net.named_parameters()), 0.1, 0.01),)
+        phase = Phase("p", {"train": Stream(None, 8)}, 2, who, plain, optimizer=name)
+        train.freeze(net, phase)
+        return net, train.Loop(net, phase, Machine(torch.device("cpu")), train.Progress(), 2)
+
+    def images():
+        torch.manual_seed(0)  # dropout
+        return iter(
+            [{"train": Batch(torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.arange(8) % 2, torch.arange(8))}]
+        )
+
+    whole, first = loop()
+    first.epoch(images(), None, lambda *_: None)
+    tensors = {key: value.contiguous().clone() for key, value in first.tensors().items()}
+    weights = {key: value.clone() for key, value in whole.state_dict().items()}
+    again, second = loop()
+    again.load_state_dict(weights)
+    second.take(tensors)
+    second.progress.step = first.progress.step
+    for one in (first, second):
+        one.epoch(images(), None, lambda *_: None)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
