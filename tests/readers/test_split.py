@@ -145,8 +145,8 @@ def test_three_images_a_class_fill_all_roles():
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_order_of_rows():
-    table = rows(["a", "b", "c"] * 150)
-    shuffled = table.take(pa.array(np.random.default_rng(0).permutation(450)))
+    table = rows(["a", "b", "c"] * 200)
+    shuffled = table.take(pa.array(np.random.default_rng(0).permutation(600)))
     one, two, other = assign(data(table), seed=1), assign(data(shuffled), seed=1), assign(data(table), seed=2)
     assert one.train.equals(two.train) and one.val.equals(two.val) and one.test.equals(two.test)
     assert not one.test.equals(other.test)
