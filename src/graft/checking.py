@@ -1,7 +1,6 @@
 """`graft check`: what is wrong with the data before a minute of training is spent on them."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     machine = device.find(spec.threads)
     spec = name_reader(spec, journal)
     raw = catalog.resolve("reader", spec.data.name)(spec.data.values["path"], options("data", spec.data))
-    facts = photos.gather(_paths(raw), torch.get_num_threads(), _progress(journal, "files", len(_paths(raw))))
+    facts = photos.gather(_paths(raw), torch.get_num_threads(), journal.progress("files", len(_paths(raw))))
     data = without(raw, {path for path, _ in facts.unreadable})
     if not len(data.train):
         raise DataError(f"None of the training images in '{raw.source}' can be read; look at: {facts.unreadable[0][0]}.")
@@ -142,7 +141,7 @@ def features(body: Backbone, task: Task, data: Data, sheet: Sheet, machine: Mach
     net, count = machine.place(measuring.last_layer(body)), len(sheet.table)
     with Streams(body.prepare, task.encode, Augment(Options("none")), seed, 0, data.schema.input, torch.get_num_threads()) as streams:
         passes = Passes(streams, machine, "exact", store.find(), Journal())
-        kept = passes.kept(net, net.pooled, sheet.table, tick=_progress(journal, "features", count))
+        kept = passes.kept(net, net.pooled, sheet.table, tick=journal.progress("features", count))
         return kept.take(np.arange(count))["x"].numpy()
 
 
@@ -193,20 +192,6 @@ def _labels_of(facts: photos.Facts, sheet: Sheet) -> list:
 
 def _groups(rows: pa.Table) -> list | None:
     return rows["group"].to_pylist() if "group" in rows.column_names else None
-
-
-def _progress(journal: Journal, phase: str, steps: int) -> Callable[[int], None]:
-    began, done = time.monotonic(), 0
-
-    def tick(count: int) -> None:
-        nonlocal done
-        if not count:
-            return
-        done += count
-        rate = done / max(time.monotonic() - began, 1e-9)
-        journal.tell("step", run="final", phase=phase, epoch=0, step=done, steps=steps, rate=rate, remaining_s=(steps - done) / rate)
-
-    return tick
 
 
 def write(found: dict, suspects: list[dict], folder: Path) -> None:

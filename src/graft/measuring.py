@@ -80,18 +80,8 @@ def measure(
     net = machine.place(every_layer(body))
     with streams(body, task, data, seed) as batches:
         passes = Passes(batches, machine, "auto", store.find(), Journal())
-        began, done = time.monotonic(), 0
-
-        def tick(count: int) -> None:
-            nonlocal done
-            if not count:
-                return
-            done += count
-            rate = done / max(time.monotonic() - began, 1e-9)
-            journal.tell("step", run="final", phase=f"{body.origin.name}: features", epoch=0, step=done, steps=len(rows), rate=rate,
-                         remaining_s=(len(rows) - done) / rate)  # fmt: skip
-
-        found = features(net, table, passes, tick)
+        began = time.monotonic()
+        found = features(net, table, passes, journal.progress(f"{body.origin.name}: features", len(rows)))
         seconds = time.monotonic() - began
         targets = task.encode(table).numpy()
         near = _similarity(net, table, batches, machine, found[net.names[-1]], reference, seed)

@@ -142,21 +142,8 @@ def _prefix(phase: Phase, setting: Setting) -> tuple[int, str]:
 
 
 def _feed(phase: Phase, setting: Setting) -> Feed:
-    rows = _rows(phase, setting)
     depth, _ = _prefix(phase, setting)
-    began, seen = time.monotonic(), 0
-
-    def tick(count: int) -> None:
-        nonlocal seen
-        if not count:
-            return
-        seen += count
-        rate = seen / max(time.monotonic() - began, 1e-9)
-        setting.journal.tell(
-            "step", run=setting.run, phase=f"{phase.name}: features", epoch=0, step=seen, steps=rows, rate=rate,
-            remaining_s=(rows - seen) / rate,
-        )  # fmt: skip
-
+    tick = setting.journal.progress(f"{phase.name}: features", _rows(phase, setting), setting.run)
     return Feed(setting.passes, setting.net, phase, depth, setting.seed, tick)
 
 

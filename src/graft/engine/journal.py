@@ -59,6 +59,20 @@ class Journal:
         if self._listener is not None:
             self._listener({"t": round(self.seconds, 3), "event": event, **fields})
 
+    def progress(self, phase: str, steps: int, run: str = "final") -> Callable[[int], None]:
+        """tick(count) tells the listener how many of `steps` are done, at what rate, and how long the rest takes."""
+        began, done = time.monotonic(), 0
+
+        def tick(count: int) -> None:
+            nonlocal done
+            if not count:
+                return
+            done += count
+            rate = done / max(time.monotonic() - began, 1e-9)
+            self.tell("step", run=run, phase=phase, epoch=0, step=done, steps=steps, rate=rate, remaining_s=(steps - done) / rate)
+
+        return tick
+
     def decide(self, what: str, value: str, reason: str, flag: str) -> None:
         """An automatic choice, its reason, and the flag that overrides it."""
         self.write("decision", what=what, value=value, reason=reason, flag=flag)

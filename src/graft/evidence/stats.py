@@ -11,6 +11,8 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
+from ..metrics.bootstrap import resampled_units
+
 LEVEL = 0.95
 REPETITIONS = 2000
 UNBOUNDED = ("log_loss", "mae", "rmse", "r2")
@@ -65,7 +67,7 @@ def difference(
     binary = bool(np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all())
     if binary and len(a) == 1 and groups is None and not folds:
         return proportions(int((a > b).sum()), int((b > a).sum()), a.shape[1], level)
-    home, units = _units(a.shape[1], groups)
+    home, units = resampled_units(a.shape[1], groups)
     sums = np.stack([np.bincount(home, row, units) for row in a - b], 1)  # [units, seeds]
     sizes, rng = np.bincount(home, minlength=units).astype(float), np.random.default_rng(seed)
     each = sums.sum(0) / sizes.sum()
@@ -97,7 +99,7 @@ def metric_difference(
     a, b = (np.asarray(x)[None] if np.ndim(x) == 2 else np.asarray(x) for x in (a, b))
     if a.shape != b.shape or a.ndim != 3 or a.shape[1] != len(targets):
         raise ValueError(f"a {a.shape} and b {b.shape} are not outputs for the same {len(targets)} rows")
-    home, units = _units(len(targets), groups)
+    home, units = resampled_units(len(targets), groups)
     # Both arms stand in one table of 2 n rows: counts choose the arm of a row, for a resample and for a swap.
     score = [_scorer(np.concatenate([x, y]), np.concatenate([targets, targets]), metrics_fn, name) for x, y in zip(a, b, strict=True)]
     rng, none = np.random.default_rng(seed), np.zeros(len(targets))
@@ -279,11 +281,3 @@ def _signs(rng: np.random.Generator, repetitions: int, units: int) -> Iterator[n
     block = max(1, CHUNK // units)
     for start in range(0, repetitions, block):
         yield 2.0 * rng.integers(2, size=(min(block, repetitions - start), units)) - 1
-
-
-def _units(n: int, groups: np.ndarray | None) -> tuple[np.ndarray, int]:
-    """The resampled unit of each row, and how many there are."""
-    if groups is None:
-        return np.arange(n), n
-    names, home = np.unique(np.asarray(groups), return_inverse=True)
-    return home, len(names)

@@ -28,7 +28,7 @@ def intervals(
     n = len(targets)
     score = metrics_fn.prepare(decoded, targets) if hasattr(metrics_fn, "prepare") else _plain(metrics_fn, decoded, targets)
     value = score(np.ones(n))
-    home, units = _units(n, groups)
+    home, units = resampled_units(n, groups)
     rng = np.random.default_rng(seed)
     draws: dict[str, list[float]] = {name: [] for name in value}
     for _ in range(repetitions):
@@ -63,7 +63,7 @@ def paired_difference(
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     difference = a - b
-    home, units = _units(len(a), groups)
+    home, units = resampled_units(len(a), groups)
     value = float(difference.mean())
     if np.ptp(difference) == 0 and np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
         reach = wilson(0, units, level)[1]
@@ -99,7 +99,7 @@ def _plain(metrics_fn: Callable, decoded: np.ndarray, targets: np.ndarray) -> Ca
     return score
 
 
-def _units(n: int, groups: np.ndarray | None) -> tuple[np.ndarray, int]:
+def resampled_units(n: int, groups: np.ndarray | None) -> tuple[np.ndarray, int]:
     """The resampled unit of each row, and how many there are."""
     if groups is None:
         return np.arange(n), n
