@@ -215,5 +215,5 @@ def test_memory_is_counted_anew_for_each_fit_where_the_system_can():
     large = np.ones(30_000_000)
     del large
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    studies._forget_peak()
+    studies.forget_peak()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before - 100_000

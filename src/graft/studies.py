@@ -1,11 +1,7 @@
 """`graft compare`: the fits of a study in one folder, each a run of its own, read back and judged. Called again, it goes on."""
 
-import contextlib
-import ctypes
-import gc
 import json
 import os
-import platform
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +14,7 @@ import numpy as np
 from . import catalog
 from .core import Backbone, Run
 from .engine import journal as diary
+from .engine.device import forget_peak
 from .errors import OptionError, OutputError, Stopped, WeightsError, nearest
 from .evidence.arms import Arm, parse
 from .evidence.compare import Study
@@ -102,7 +99,7 @@ class Work:
         """One fit: read back where it was done before, gone on with where it was killed, else begun."""
         place = self.place(arm, seed)
         if not self.is_done(arm, seed):
-            _forget_peak()
+            forget_peak()
             begun = (place / "spec.toml").is_file()
             run = self.resume(place, on_event=self._tell) if begun else self.fit(self.spec(arm, seed, seconds), on_event=self._tell)
             place = run.folder
@@ -300,19 +297,3 @@ def _write(path: Path, value: dict) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     os.replace(beside, path)
-
-
-def _forget_peak() -> None:
-    """Give freed memory back and count the process's peak anew, where the system can (Linux); elsewhere a fit's peak memory is
-    the largest of all fits so far."""
-    gc.collect()
-    if platform.libc_ver()[0] == "glibc":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()

@@ -17,3 +17,11 @@ def test_the_environment_and_the_pooled_width_are_described():
     assert told["torch"] == torch.__version__ and told["cores"] >= 1
     assert device.pooled_width(nets.net(nets.task())) == 16
     assert device.peak_memory_mb(device.find()) > 10
+
+
+def test_a_forgotten_peak_is_not_told_again(monkeypatch):
+    machine = device.Machine(torch.device("cpu"))
+    monkeypatch.setattr(device, "_highest", [1e9])
+    assert device.peak_memory_mb(machine) == 1e9
+    device.forget_peak()
+    assert 0 < device.peak_memory_mb(machine) < 1e9
