@@ -34,10 +34,12 @@ LAYERS = (
         "checking",
         "advising",
         "measuring",
+        "modality",
+        "passages",
         "spec",
         "catalog",
     ),
-    ("cli", "serve", "testing"),
+    ("cli", "serve", "testing", "testing_texts"),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 # Within a layer, of the rooms above the engine most stand on the same few below them.
@@ -45,7 +47,10 @@ SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("demonstration", "spec"), 
 SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("wiring", "measuring"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
 SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("fitting", "checking"), ("tuning", "fitting")}
 SIDEWAYS |= {("arms", "controls"), ("controls", "wiring"), ("checking", "measuring"), ("advising", "measuring")}
+SIDEWAYS |= {(room, "modality") for room in ("wiring", "arms", "measuring", "checking", "fitting", "advising", "studies")}
+SIDEWAYS |= {("fitting", "passages"), ("passages", "wiring"), ("modality", "spec")}
 SIDEWAYS |= {(room, other) for room in ("arms", "tuning", "estimator", "checking", "advising") for other in ("wiring", "spec", "catalog")}
+SIDEWAYS |= {("testing", "testing_texts")}
 SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
 NEVER = {
     ("engine", room): "it runs phases and knows nothing by name: pass what it needs as an argument"

@@ -51,8 +51,8 @@ def fit(photos, out, **values):
 def test_the_second_fit_of_the_same_photos_runs_no_body(values, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     first, asked, drawings = fit(photos, tmp_path / "one", folds=0, **values), [], []
-    pixels, draw = Streams.pixels, match.picture
-    monkeypatch.setattr(Streams, "pixels", lambda self, *a: asked.append(a) or pixels(self, *a))
+    inputs, draw = Streams.inputs, match.picture
+    monkeypatch.setattr(Streams, "inputs", lambda self, *a: asked.append(a) or inputs(self, *a))
     monkeypatch.setattr(match, "picture", lambda *a: drawings.append(a) or draw(*a))
     again = fit(photos, tmp_path / "two", folds=0, **values)
     assert not asked and not drawings and first.scores["test"] == again.scores["test"]

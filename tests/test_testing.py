@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pytest
 import torch
-from tests import nets
+from tests import nets, sets
+from tests.methods import words
 from torch import nn
 
 from graft import catalog, testing
@@ -121,12 +122,19 @@ def test_a_tasks_broken_promise_is_named(promise):
         check_task(replace(TASK, **BROKEN_TASKS[promise]), table)
 
 
+ON_TEXTS = ("adapt", "ulmfit")
+
+
 @pytest.mark.parametrize("row", catalog.rows("method"), ids=lambda row: row.name)
 def test_every_method_of_the_catalogue_keeps_the_contract(row, tmp_path):
-    rows, task = nets.data(tmp_path / "photos"), nets.task()
-    values = {"epochs": 2, "batch": 4, **({"steps_down": 2} if row.name == "gradual" else {})}
-    options = catalog.options("method", row.name)(**values)
-    testing.check_method(catalog.resolve("method", row.name), options, lambda: nets.net(task), task, rows, tmp_path)
+    known = catalog.options("method", row.name).__dataclass_fields__
+    values = {"epochs": 2, "batch": 4, "steps_down": 2, "language_epochs": 2}
+    options = catalog.options("method", row.name)(**{name: value for name, value in values.items() if name in known})
+    if row.name in ON_TEXTS:
+        rows, task, make = words.data(unlabelled=6), words.task(), words.net
+    else:
+        rows, task, make = nets.data(tmp_path / "photos"), nets.task(), nets.net
+    testing.check_method(catalog.resolve("method", row.name), options, lambda: make(task), task, rows, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +175,15 @@ def test_a_method_that_draws_from_outside_is_noticed(tmp_path):
 def test_every_reader_of_the_catalogue_keeps_the_contract(photos, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in sorted(photos.rglob("*.png"))))
-    paths = {"image_folder": str(photos), "csv_table": str(table)}
+    paths = {"image_folder": str(photos), "csv_table": str(table), "text_folder": str(tmp_path / "classes")}
+    for name in ("good/1", "good/2", "bad/1"):
+        (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "classes" / f"{name}.txt").write_text(f"the cat was {name}")
+    paths |= {"text_table": sets.table(tmp_path / "texts.csv"), "conll": sets.tagged(tmp_path / "words.conll")}
+    paths |= {"squad": sets.asked(tmp_path / "asked.json"), "plain_text": sets.running(tmp_path / "running")}
     assert paths.keys() == {row.name for row in catalog.rows("reader")}, "give the new reader some data here"
     for name, path in paths.items():
-        testing.check_reader(catalog.resolve("reader", name), path)
+        testing.check_reader(catalog.resolve("reader", name), str(path))
 
 
 def test_a_readers_broken_promise_is_named(photos):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import catalog, measuring
+from . import catalog, measuring, modality
 from .advisor import rank, rules
 from .core import Backbone, Data, Task
 from .engine import device
@@ -21,9 +21,9 @@ FIXED_SECONDS = 12.0
 """Reading, scoring and reporting a small set, besides passes and training."""
 
 
-def candidates(spec: Spec, named: Sequence[str]) -> list[Part]:
+def candidates(spec: Spec, named: Sequence[str], kind: str = "image") -> list[Part]:
     """The bodies to measure: those the user named ("resnet50" or "resnet50=FILE"), else the spec's, those that ship with graft and
-    those whose weights lie in the hub's cache."""
+    those whose weights lie in the hub's cache. kind: what the data are, "image" or "text"."""
     if named:
         found = []
         for text in named:
@@ -31,7 +31,7 @@ def candidates(spec: Spec, named: Sequence[str]) -> list[Part]:
             found.append(Part(name.strip(), {"weights": str(Path(file.strip()).expanduser().absolute())} if equals else {}))
         return found
     own = [] if spec.backbone.name == "auto" else [spec.backbone]
-    rest = [Part("graft-mini"), Part("gabor"), *(Part(name) for name in cached())]
+    rest = [Part("minilm")] if kind == "text" else [Part("graft-mini"), Part("gabor"), *(Part(name) for name in cached())]
     return own + [part for part in rest if part.name not in {one.name for one in own}]
 
 
@@ -51,9 +51,12 @@ def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
     spec = name_task(spec, data, journal)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     bodies, costs, failed = [], {}, []
-    for part in candidates(spec, named):
+    if data.schema.target not in ("class", "labels", "number"):
+        raise OptionError("Layers are compared by a label for each sample, which these data have not; fit them with graft fit.")
+    for part in candidates(spec, named, data.schema.modality):
         try:
             body, opts = load(part, spec)
+            modality.check_body(body, data)
         except GraftError as error:
             if any(part.name == one.partition("=")[0].strip() for one in named) or part.name == spec.backbone.name:
                 raise
@@ -68,7 +71,7 @@ def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
         costs[row["name"]] = cost(body, row, data, task, machine)
         journal.write("measured", name=row["name"], best_layer=row["best_layer"], similarity=row["similarity"], probe=_probe(row))
     if not bodies:
-        raise OptionError("No body could be loaded to be measured; name one with --backbones graft-mini.")
+        raise OptionError("No body could be loaded to be measured; name one with --backbones.")
     return told(spec, data, bodies, costs, failed)
 
 

@@ -71,7 +71,7 @@ def advise(
 
 
 def compare(
-    data, *, arms: str = "extract,lp_ft,scratch", backbones: str = "graft-mini", seeds: int = 5, budget=None, out: str | None = None,
+    data, *, arms: str = "extract,lp_ft,scratch", backbones: str = "auto", seeds: int = 5, budget=None, out: str | None = None,
     weights: str | None = None, sets: Sequence[str] = (), on_event: Listener = None, **choices,
 ) -> dict:  # fmt: skip
     """Several methods, bodies and seeds on the same scored rows, as a study that can be stopped and gone on with; see docs/compare.md."""

@@ -8,11 +8,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from . import backbones, catalog, controls
+from . import backbones, catalog, controls, modality
 from .core import Backbone, Data, Net, Task
 from .data import order
 from .data.augment import Augment
-from .data.streams import Streams
 from .engine import device, forward, precision, train, ways
 from .engine.execute import Outcome, Setting, execute
 from .engine.journal import Journal, read
@@ -101,7 +100,7 @@ class Arm:
         if isinstance(outcome, controls.Control):
             return outcome.outputs
         depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
-        return forward.scored(self.passes, outcome.net, table, depth)
+        return forward.scored(self.passes, outcome.net, table, depth, self.parts.task.summarise)
 
     def learning(self, outcome: Outcome | controls.Control, data: Data, level: str) -> float | None:
         """The primary score on some of the rows that it learnt from; None where it saw less than all of them."""
@@ -179,8 +178,7 @@ class Rivals:
             return None
         task = headed(parts.task, head="auto")
         augment = Augment(options("augment", Part("light") if spec.augment.name in ("none", "auto") else spec.augment))
-        classes = len(task.schema.classes) if task.schema.target == "class" else 0
-        streams = Streams(body.prepare, task.encode, augment, spec.seed, classes, task.schema.input, torch.get_num_threads())
+        streams = modality.streams(body, task.encode, task.schema, spec.seed, augment)
         method = Part("scratch", {"batch": BATCH})
         control = Parts(replace(spec, method=method), parts.data, body, task, streams, parts.machine)
         epochs, share = self._time(control, data)
@@ -194,7 +192,7 @@ class Rivals:
         again = []
         for arm in [self.chosen, *(arm for arm in self._made if arm.name == "scratch" and not arm.seed)]:
             spec, held = replace(arm.parts.spec, seed=arm.parts.spec.seed + seed), arm.parts.streams
-            streams = Streams(held.prepare, held.encode, held.augment, spec.seed, held.classes, held.column, torch.get_num_threads())
+            streams = modality.again(held, arm.parts.task.schema, spec.seed)
             again.append(self._arm(arm.name, replace(arm.parts, spec=spec, streams=streams), arm.share, seed))
             again[-1].epochs = arm.epochs
         return again
@@ -266,11 +264,13 @@ class Rivals:
         net = control.net("trial")
         phase = next(control.phases(net, data)())
         machine, about = control.machine, "precision with 0 stages frozen"
-        decided = self.chosen.passes.decided
+        decided, found = self.chosen.passes.decided, control.streams.cells(data.train)
+        cells = int(np.ceil(found.mean())) if len(found) else 0
         if about not in decided:
-            decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision)[0]).removeprefix("torch.")
+            decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision, cells)[0]).removeprefix("torch.")
         machine = replace(machine, dtype=getattr(torch, decided[about]))
-        batch = {key: value.repeat(BATCH, 1, 1, 1) for key, value in device.blank(net, 0).items()}
+        blank = device.blank(net, 0, cells)
+        batch = {key: value.repeat(BATCH, *[1] * (value.ndim - 1)) for key, value in blank.items()}
         each = train.pass_seconds(machine, net, phase, batch, 0) / BATCH
         # Optimizer, loading and the scoring of the selecting rows come to about a quarter of the passes themselves.
         return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
@@ -280,7 +280,7 @@ def random_start(body: Backbone) -> Backbone:
     """The same network with random weights. Raises WeightsError where it cannot be built anew, OptionError where nothing in it learns."""
     if not any(p.requires_grad for p in body.stages.parameters()):
         raise OptionError(f"'{body.origin.name}' has no weights to learn; name a network with --backbone.")
-    made = backbones.rebuild(backbones.describe(body))
+    made = backbones.rebuild(backbones.describe(body), getattr(body.prepare, "tokenizer", ""))
     origin = replace(made.origin, weights="random", sha256="", trained_on="nothing", parents=())
     return replace(made, origin=origin, prepare=body.prepare)
 

@@ -3,6 +3,7 @@
 Plug-ins add rows through entry points of the group "graft": `backbone.NAME = "module:function"`.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -25,13 +26,24 @@ class Row:
 _ROWS = (
     Row("reader", "image_folder", "graft.readers.image_folder:read", "class folders of images, with or without train/val/test"),
     Row("reader", "csv_table", "graft.readers.csv_table:read", "a CSV, JSONL or Parquet table of file paths and labels"),
+    Row("reader", "text_table", "graft.readers.text_table:read", "a table of texts and labels: CSV, JSONL or Parquet, or a folder of them"),
+    Row("reader", "text_folder", "graft.readers.text_folder:read", "class folders of text files"),
+    Row("reader", "conll", "graft.readers.conll:read", "words and their tags, one a line (CoNLL: BIO, IOB1 or BIOES)"),
+    Row("reader", "squad", "graft.readers.squad:read", "questions with answers in a context (SQuAD v1.1 or v2)"),
+    Row("reader", "plain_text", "graft.readers.plain_text:read", "running text, for a language model"),
     Row("backbone", "graft-mini", "graft.backbones.embedded:load", "the small body that ships with graft; offline, at once"),
     Row("backbone", "gabor", "graft.backbones.gabor:load", "a fixed bank of Gabor filters; nothing is learnt"),
     Row("backbone", "timm", "graft.backbones.from_timm:load", "any network of timm, by its own name: resnet50, vgg16, ..."),
+    Row("backbone", "minilm", "graft.backbones.minilm:load", "all-MiniLM-L6-v2, a small body of sentences; offline, at once", ("text",)),
+    Row("backbone", "elmo", "graft.backbones.elmo:load", "ELMo: characters, then two layers that read both ways", ("text",)),
+    Row("backbone", "transformers", "graft.backbones.from_transformers:load", "BERT, GPT-2, ...: a folder, or a hub's name", ("text",)),
     Row("backbone", "run", "graft.backbones.from_run:load", "the body of a former run: run:PATH"),
     Row("task", "classification", "graft.tasks.classification:task", "one label for each sample"),
     Row("task", "multilabel", "graft.tasks.multilabel:task", "any number of labels for each sample"),
     Row("task", "regression", "graft.tasks.regression:task", "a number for each sample"),
+    Row("task", "tags", "graft.tasks.tags:task", "a tag for each word: named entities", ("text",)),
+    Row("task", "spans", "graft.tasks.spans:task", "the answer to a question, inside a context", ("text",)),
+    Row("task", "language", "graft.tasks.language:task", "the next, or the masked, token of running text", ("text",)),
     Row("head", "linear", "graft.heads.trained:build", "hidden layers (none by default), then a linear layer, by gradient descent"),
     Row("head", "logistic", "graft.heads.logistic:solve", "L2 logistic (or ridge) regression; strength by inner cross-validation"),
     Row("head", "svm", "graft.heads.svm:solve", "linear support vector machine, calibrated; strength by inner cross-validation"),
@@ -44,6 +56,10 @@ _ROWS = (
     Row("method", "gradual", "graft.methods.gradual:phases", "unfreeze from the top, stage after stage"),
     Row("method", "lp_ft", "graft.methods.lp_ft:phases", "first the head alone, then everything at a small rate"),
     Row("method", "l2_sp", "graft.methods.l2_sp:phases", "fine-tuning with a pull back to the pre-trained weights"),
+    Row("method", "lora", "graft.methods.lora:phases", "low-rank updates beside a frozen body, merged into it at the end"),
+    Row("method", "few_shot", "graft.methods.few_shot:phases", "few labels: pairs of samples teach the body, then a head is solved"),
+    Row("method", "adapt", "graft.methods.adapt_language:phases", "the language of your texts first, without labels, then the task"),
+    Row("method", "ulmfit", "graft.methods.ulmfit:phases", "the language of your texts, then the task from the top layer down"),
 )  # fmt: skip
 
 
@@ -80,3 +96,17 @@ def resolve(kind: str, name: str) -> Callable:
 def options(kind: str, name: str) -> type:
     """The Options dataclass that stands beside the function."""
     return import_module(find(kind, name).target.partition(":")[0]).Options
+
+
+_TEXT_BODIES = (
+    "bert", "distilbert", "roberta", "xlm-roberta", "camembert", "distilroberta", "electra", "deberta", "modernbert", "gpt2",
+    "distilgpt2", "minilm", "all-minilm",
+)  # fmt: skip
+
+
+def is_text_body(name: str) -> bool:
+    """Whether a backbone's name is that of a text body: "transformers:NAME", a folder with config.json, or a family's usual names."""
+    if name.startswith("transformers:") or os.path.isfile(os.path.join(os.path.expanduser(name), "config.json")):
+        return True
+    last = name.lower().rpartition("/")[2]
+    return any(last == family or last.startswith((f"{family}-", f"{family}_")) for family in _TEXT_BODIES)

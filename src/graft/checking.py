@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from . import catalog, measuring
+from . import catalog, measuring, modality
 from .core import Backbone, Data, Task
-from .data.augment import Augment, Options
 from .data.streams import Streams
 from .engine import device, store
 from .engine.device import Machine
 from .engine.journal import Journal
 from .engine.passes import Passes
 from .errors import DataError
-from .inspect import confident, copies, duplicates, outliers, photos, shortcuts, table
+from .inspect import confident, copies, duplicates, outliers, passages, photos, shortcuts, table
 from .inspect.finding import Finding, ordered
+from .inspect.passage_copies import Passages
 from .readers import split
 from .spec import Part, Spec, backbone_row, options
 from .wiring import name_reader, name_task
@@ -47,14 +47,24 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     machine = device.find(spec.threads)
     spec = name_reader(spec, journal)
     raw = catalog.resolve("reader", spec.data.name)(spec.data.values["path"], options("data", spec.data))
-    facts = photos.gather(_paths(raw), torch.get_num_threads(), journal.progress("files", len(_paths(raw))))
-    data = without(raw, {path for path, _ in facts.unreadable})
-    if not len(data.train):
-        raise DataError(f"None of the training images in '{raw.source}' can be read; look at: {facts.unreadable[0][0]}.")
-    sheet = sheet_of(data)
-    part = Part("graft-mini") if spec.backbone.name == "auto" else spec.backbone
+    kind = raw.schema.modality
+    part = Part(modality.EMBEDDED[kind]) if spec.backbone.name == "auto" else spec.backbone
     body = catalog.resolve("backbone", backbone_row(part.name).name)(part.name, options("backbone", part), spec.seed)
-    found: list[Finding] = [*photos.findings(facts, _labels_of(facts, sheet), body.prepare.size)]
+    modality.check_body(body, raw)
+    found: list[Finding] = []
+    if kind == "text":
+        data, sheet = raw, sheet_of(raw)
+        facts = passages.gather(sheet.paths, sheet.table[raw.schema.input].to_pylist())
+        with modality.streams(body, lambda table: torch.zeros(len(table)), raw.schema, spec.seed) as streams:
+            tokens = np.array([len(one) + one.cut for one in streams.tokens(sheet.table)])
+        found += passages.findings(facts, sheet.labels, tokens, body.prepare.length)
+    else:
+        facts = photos.gather(_paths(raw), torch.get_num_threads(), journal.progress("files", len(_paths(raw))))
+        data = without(raw, {path for path, _ in facts.unreadable})
+        if not len(data.train):
+            raise DataError(f"None of the training images in '{raw.source}' can be read; look at: {facts.unreadable[0][0]}.")
+        sheet = sheet_of(data)
+        found += photos.findings(facts, _labels_of(facts, sheet), body.prepare.size)
     left_out: list[str] = []
     try:
         found += table.findings(split.assign(data, spec.select_on, spec.folds, spec.seed))
@@ -63,10 +73,12 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
         left_out.append(f"Roles could not be given: {error}")
     more, suspects = _by_features(spec, data, sheet, facts, body, machine, journal, left_out)
     found += more
+    if kind == "text":
+        found = passages.quoted(found, dict(zip(facts.path, facts.text, strict=True)))
     told = {
-        "source": data.source, "counts": {name: sum(one == name for one in sheet.splits) for name in SPLITS if name in sheet.splits},
+        "modality": kind, "source": data.source, "counts": {name: sheet.splits.count(name) for name in SPLITS if name in sheet.splits},
         "classes": list(data.schema.classes), "backbone": body.origin.name, "findings": [one.as_dict() for one in ordered(found)],
-        "looked_for": LOOKED_FOR, "left_out": left_out, "seconds": round(time.monotonic() - began, 2),
+        "looked_for": LOOKED_FOR[kind], "left_out": left_out, "seconds": round(time.monotonic() - began, 2),
     }  # fmt: skip
     return told, suspects
 
@@ -75,49 +87,58 @@ def quick(data: Data, streams: Streams) -> dict:
     """What costs next to nothing to see before a fit, in the form of check.json: labels, classes, groups, equal files."""
     rows = sheet_of(data)
     found = table.findings(replace(data, notes=()))
-    known = duplicates.Rows(streams.digests(rows.table), rows.paths, rows.labels, rows.splits)
+    known = duplicates.Rows(streams.digests(rows.table), rows.paths, rows.labels, rows.splits, f"{data.schema.modality}s")
     groups = duplicates.grouped(len(rows.paths), duplicates.same(known.digests))
     found += duplicates.findings(known, groups, np.empty((0, 2), np.int64), duplicates.Copies())
     return {
-        "source": data.source, "counts": {name: rows.splits.count(name) for name in SPLITS if name in rows.splits},
+        "modality": data.schema.modality, "source": data.source,
+        "counts": {name: rows.splits.count(name) for name in SPLITS if name in rows.splits},
         "classes": list(data.schema.classes), "findings": [one.as_dict() for one in ordered(found)],
         "looked_for": ["labels spelt alike", "missing and small classes", "imbalance", "groups across splits", "equal files"],
         "left_out": ["near duplicates, label errors, outliers and shortcuts: graft check looks for them"],
     }  # fmt: skip
 
 
-LOOKED_FOR = [
-    "unreadable files", "labels spelt alike", "missing and small classes", "imbalance", "groups across splits", "mixed sizes and modes",
-    "blank images", "duplicates and near duplicates", "label errors", "outliers", "shortcuts",
+_ALIKE = [
+    "labels spelt alike", "missing and small classes", "imbalance", "groups across splits", "duplicates and near duplicates",
+    "label errors", "outliers", "shortcuts",
 ]  # fmt: skip
+LOOKED_FOR = {
+    "image": ["unreadable files", "mixed sizes and modes", "blank images", *_ALIKE],
+    "text": ["empty and truncated texts", "damaged encoding", "markup and other scripts", *_ALIKE],
+}
 
 
 def _by_features(
-    spec: Spec, data: Data, sheet: Sheet, facts: photos.Facts, body: Backbone, machine: Machine, journal: Journal, left_out: list[str]
-) -> tuple[list[Finding], list[dict]]:
+    spec: Spec, data: Data, sheet: Sheet, facts: photos.Facts | passages.Facts, body: Backbone, machine: Machine, journal: Journal,
+    left_out: list[str],
+) -> tuple[list[Finding], list[dict]]:  # fmt: skip
     """Duplicates, outliers, label errors and shortcuts; rows of label errors."""
     spec = name_task(spec, data, journal)
-    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    noun, texts = f"{data.schema.modality}s", data.schema.modality == "text"
     rows = np.arange(len(sheet.table))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(spec.seed).permutation(len(rows))[:MOST])
         left_out.append(
-            f"Duplicates, outliers and label errors were looked for in {MOST:,} of {len(sheet.table):,} images, drawn at random."
+            f"Duplicates, outliers and label errors were looked for in {MOST:,} of {len(sheet.table):,} {noun}, drawn at random."
         )
     part = Sheet(sheet.table.take(pa.array(rows)), tuple(sheet.splits[i] for i in rows), tuple(sheet.labels[i] for i in rows))
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     plain = features(body, task, data, part, machine, journal, spec.seed)
+    # The texts of all splits may share their names, so they are known by their places.
     place = {path: i for i, path in enumerate(facts.path)}
-    at = np.array([place[path] for path in part.paths])
-    known = duplicates.Rows([facts.digest[i] for i in at], part.paths, part.labels, part.splits)
+    at = rows if texts else np.array([place[path] for path in part.paths])
+    known = duplicates.Rows([facts.digest[i] for i in at], part.paths, part.labels, part.splits, noun)
     # Thumbnails alone: features find a few more cropped copies and cost a second pass (benchmarks/planted.py --embeddings).
-    found, words = duplicates.find(known, copies.Pictures(facts.small[at]), seed=spec.seed)
+    alike = Passages([facts.text[i] for i in at]) if texts else copies.Pictures(facts.small[at])
+    found, words = duplicates.find(known, alike, seed=spec.seed)
     left_out += words
     classes = data.schema.target == "class"
     named = [str(label) for label in part.labels] if classes and None not in part.labels else None
-    found += outliers.finding(plain, part.paths, named, spec.seed)
-    found += outliers.blank(facts, _labels_of(facts, sheet))
+    found += outliers.finding(plain, part.paths, named, spec.seed, noun)
+    found += [] if texts else outliers.blank(facts, _labels_of(facts, sheet))
     if named is None:
-        left_out.append("Label errors and shortcuts are looked for only where each image has one class.")
+        left_out.append(f"Label errors and shortcuts are looked for only where each {noun[:-1]} has one class.")
         return found, []
     numbers = np.array([data.schema.classes.index(name) for name in named])
     suspects, score = [], None
@@ -126,10 +147,10 @@ def _by_features(
         score = float((probabilities.argmax(1) == numbers).mean())
         suspicion = confident.suspects(probabilities, numbers)
         about = (suspicion, probabilities, numbers, data.schema.classes, part.paths, part.splits)
-        finding = confident.finding(*about)
+        finding = confident.finding(*about, noun)
         found += [finding] if finding else []
         suspects = confident.listed(*about)
-        shown = photos_of(facts, at)
+        shown = facts.take(at) if texts else photos_of(facts, at)
         found += shortcuts.finding(shortcuts.probe(shown, named, _groups(part.table), spec.seed), score)
     except DataError as error:
         left_out.append(str(error))
@@ -137,9 +158,9 @@ def _by_features(
 
 
 def features(body: Backbone, task: Task, data: Data, sheet: Sheet, machine: Machine, journal: Journal, seed: int) -> np.ndarray:
-    """Features [n, d] of every image, kept as those of a fit are, and shared with it."""
+    """Features [n, d] of every sample, kept as those of a fit are, and shared with it."""
     net, count = machine.place(measuring.last_layer(body)), len(sheet.table)
-    with Streams(body.prepare, task.encode, Augment(Options("none")), seed, 0, data.schema.input, torch.get_num_threads()) as streams:
+    with modality.streams(body, task.encode, data.schema, seed) as streams:
         passes = Passes(streams, machine, "exact", store.find(), Journal())
         kept = passes.kept(net, net.pooled, sheet.table, tick=journal.progress("features", count))
         return kept.take(np.arange(count))["x"].numpy()
@@ -151,7 +172,8 @@ def sheet_of(data: Data) -> Sheet:
         one = getattr(data, name)
         if one is None or not len(one):
             continue
-        tables.append(pa.table({"path": one[data.schema.input], **({"group": one["group"]} if "group" in one.column_names else {})}))
+        told = {name: one[name] for name in ("group", data.schema.input, "context", "window", "ids") if name in one.column_names}
+        tables.append(pa.table({**told, "path": one["path" if "path" in one.column_names else data.schema.input]}))
         splits += [name] * len(one)
         labels += one[data.schema.label].to_pylist() if data.schema.label in one.column_names else [None] * len(one)
     return Sheet(pa.concat_tables(tables, promote_options="default"), tuple(splits), tuple(labels))

@@ -3,14 +3,13 @@
 import json
 from dataclasses import dataclass
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from .core import Data
-from .engine import checkpoint, device
+from .engine import checkpoint, device, prefix
 from .engine.store import Store
 from .wiring import Parts
 
@@ -31,7 +30,7 @@ def key(parts: Parts, data: Data) -> str:
     return device.short_digest(
         "control", data.fingerprint, tables, body.origin.architecture, sorted(body.origin.build.items(), key=str), body.prepare,
         parts.task.name, sorted(parts.task.config.items(), key=str), data.schema.classes, spec.seed, spec.precision,
-        parts.streams.augment.options, device.cpu_name(), torch.get_num_threads(), torch.__version__, timm.__version__,
+        parts.streams.augment.options, device.cpu_name(), torch.get_num_threads(), prefix.versions(body.origin.architecture),
     )  # fmt: skip
 
 

@@ -162,10 +162,10 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
 def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     """As wiring.assemble, for data that are there already."""
     machine = device.find(spec.threads)
-    spec = wiring.name_backbone(spec, diary)
+    spec = wiring.name_backbone(spec, data, diary)
     load = catalog.resolve("backbone", backbone_row(spec.backbone.name).name)
     body = load(spec.backbone.name, options("backbone", spec.backbone), spec.seed)
-    spec = wiring.name_augment(wiring.name_method(spec, data, body, machine, diary), diary)
+    spec = wiring.name_augment(wiring.name_method(spec, data, body, machine, diary), data, diary)
     wiring.check_views(spec)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     drawn, classes = augment.Augment(options("augment", spec.augment)), len(data.schema.classes)

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from . import checking, proof
+from . import checking, modality, passages, proof
 from .arms import Arm, Rivals
-from .core import Data, Net, Run
+from .core import Data, Net, Run, State
 from .data import images
 from .engine import checkpoint, device, explain, store
 from .engine.execute import Outcome
@@ -192,6 +192,9 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
 def picture(parts: Parts, passes: Passes, net: Net, folder: Path) -> None:
     """Mistakes with heat maps, and the first filters beside Gabor's. What cannot be drawn is said, never fatal."""
     rows = pq.read_table(folder / "predictions.parquet")
+    if parts.data.schema.modality == "text":
+        passages.explain(parts, net, rows, folder)
+        return
     explain.explain(net, parts.task, rows, lambda path: images.load_images([path], parts.backbone.prepare)[0], folder)
     from .backbones import match
 
@@ -229,8 +232,11 @@ def command(folder: Path) -> str:
     return next((row["command"] for row in read(folder) if row["event"] == "start"), "")
 
 
-def samples(table: pa.Table, parts: Parts) -> Tensor:
-    return images.load_images(table[parts.data.schema.input][:8].to_pylist(), parts.backbone.prepare)
+def samples(table: pa.Table, parts: Parts) -> Tensor | State:
+    few = table.slice(0, 8)
+    if parts.data.schema.modality == "text":
+        return modality.inputs(parts.backbone, parts.task, few)
+    return images.load_images(few[parts.data.schema.input].to_pylist(), parts.backbone.prepare)
 
 
 def roles(data: Data) -> pa.Table:
@@ -242,7 +248,14 @@ def roles(data: Data) -> pa.Table:
     else:
         parts = [(data.train, "train", -1), (data.val, "select", -1), (data.test, "score", -1)]
     tables = [
-        pa.table({"path": t[schema.input], "label": t[schema.label], "role": [role] * len(t), "fold": pa.array([k] * len(t), pa.int64())})
+        pa.table(
+            {
+                "path": t[evidence.names_of(t, schema)],
+                "label": t[schema.label],
+                "role": [role] * len(t),
+                "fold": pa.array([k] * len(t), pa.int64()),
+            }
+        )
         for t, role, k in parts
         if t is not None and len(t)
     ]
@@ -259,7 +272,7 @@ def describe_data(data: Data) -> dict:
 
 
 def tally(table: pa.Table, data: Data) -> dict[str, int]:
-    if data.schema.target == "number":
+    if data.schema.target in ("number", "spans", "language"):
         return {"rows": len(table)}
     labels = table[data.schema.label].combine_chunks()
     flat = labels.flatten() if pa.types.is_list(labels.type) else labels

@@ -8,16 +8,16 @@ import pyarrow as pa
 import torch
 from torch import nn
 
+from . import modality
 from .advisor import scores, similarity
 from .core import Backbone, Data, Net, Task
 from .data import order
-from .data.augment import Augment, Options
 from .data.streams import Streams
 from .engine import device, precision, statistics, store, train
 from .engine.device import Machine
 from .engine.journal import Journal
 from .engine.passes import Passes
-from .heads.pool import pooling
+from .heads.pool import body_pooling
 from .methods import groups, recipe
 
 ROWS = 2000
@@ -42,19 +42,14 @@ def drawn(data: Data, most: int, seed: int) -> np.ndarray:
     return np.sort(order.generator(seed, "measured").permutation(count)[:most])
 
 
-def streams(body: Backbone, task: Task, data: Data, seed: int) -> Streams:
-    classes = len(data.schema.classes) if data.schema.target == "class" else 0
-    return Streams(body.prepare, task.encode, Augment(Options("none")), seed, classes, data.schema.input, torch.get_num_threads())
-
-
 def every_layer(body: Backbone, pool: str = "auto") -> Net:
     """The body with all its stages tapped and no head."""
-    return Net(body, pooling(pool, body.pool, body.prefix_tokens), nn.Identity(), tuple(range(len(body.names))))
+    return Net(body, body_pooling(body, pool), nn.Identity(), tuple(range(len(body.names))))
 
 
 def last_layer(body: Backbone, pool: str = "auto") -> Net:
     """The body with its last stage tapped and no head."""
-    return Net(body, pooling(pool, body.pool, body.prefix_tokens), nn.Identity(), (len(body.names) - 1,))
+    return Net(body, body_pooling(body, pool), nn.Identity(), (len(body.names) - 1,))
 
 
 def features(net: Net, table: pa.Table, passes: Passes, tick=lambda n: None) -> dict[str, np.ndarray]:
@@ -78,7 +73,7 @@ def measure(
     rows = drawn(data, most, seed)
     table = data.learning().take(pa.array(rows))
     net = machine.place(every_layer(body))
-    with streams(body, task, data, seed) as batches:
+    with modality.streams(body, task.encode, data.schema, seed) as batches:
         passes = Passes(batches, machine, "auto", store.find(), Journal())
         began = time.monotonic()
         found = features(net, table, passes, journal.progress(f"{body.origin.name}: features", len(rows)))
@@ -101,7 +96,7 @@ def resemblance(body: Backbone, data: Data, task: Task, machine: Machine, seed: 
     """{"level", "words", "measures"}: how near the data are to what the body was trained on, from a few of the learning rows."""
     net = machine.place(last_layer(body))
     table = data.learning()
-    with streams(body, task, data, seed) as batches:
+    with modality.streams(body, task.encode, data.schema, seed) as batches:
         return _similarity(net, table, batches, machine, np.zeros((0, 0)), None, seed)
 
 
@@ -110,7 +105,7 @@ def probes(body: Backbone, data: Data, task: Task, machine: Machine, journal: Jo
     rows = drawn(data, ROWS, seed)
     table = data.learning().take(pa.array(rows))
     net = machine.place(every_layer(body))
-    with streams(body, task, data, seed) as batches:
+    with modality.streams(body, task.encode, data.schema, seed) as batches:
         found = features(net, table, Passes(batches, machine, "auto", store.find(), Journal()))
     targets = task.encode(table).numpy()
     each = {name: scores.probe(x, targets, seed, data.schema.target) for name, x in found.items()}
@@ -165,7 +160,11 @@ def step_cost(body: Backbone, task: Task, data: Data, machine: Machine, opts: re
     """(seconds of fine-tuning everything for one sample and epoch, MB at most), by a trial of single passes of a few samples."""
     net = machine.place(last_layer(body))
     phase = recipe.phase("trial", task, data, opts, groups.layerwise(net, opts.lr, opts.decay, 0.0), count=1)
-    batch = {key: value.repeat(precision.TRIED, 1, 1, 1) for key, value in device.blank(net, 0).items()}
+    cells = 0
+    if data.schema.modality == "text":
+        with modality.streams(body, task.encode, data.schema, 0) as batches:
+            cells = int(batches.cells(data.train).mean())
+    batch = {key: value.repeat(precision.TRIED, *[1] * (value.ndim - 1)) for key, value in device.blank(net, 0, cells).items()}
     device.restart_peak(machine)
     before = device.recent_peak_mb(machine)
     seconds = train.pass_seconds(machine, net, phase, batch, 0) / precision.TRIED

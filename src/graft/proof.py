@@ -63,13 +63,25 @@ def evidence(
     found = {"chosen": [task.decode(chosen).numpy()]}
     for key, outputs in others.items():
         found.setdefault(key.rstrip("0123456789"), []).append(task.decode(outputs).numpy())
-    flat = gather.majority(task.encode(parts.data.learning()).numpy(), task.schema.target, chosen.shape[1], parts.data.schema.centre)
-    arms = {name: np.stack(decoded) for name, decoded in found.items()} | {"majority": np.repeat(flat, len(table), 0)[None]}
+    arms = {name: np.stack(decoded) for name, decoded in found.items()}
+    if task.schema.target in ("class", "labels", "number"):
+        learnt = task.encode(parts.data.learning()).numpy()
+        flat = gather.majority(learnt, task.schema.target, chosen.shape[1], parts.data.schema.centre)
+        arms["majority"] = np.repeat(flat, len(table), 0)[None]
     took = [told.get(name, {}).get("seconds", 0.0) for name in ("scratch", "chosen")]
     fair = took[0] >= NEARLY * took[1]
     about = {name: {**_words(name, parts, rivals), **told.get(name, {})} for name in arms}
     said = gather.gather(
-        arms, about, targets.numpy(), task.metrics, task.primary, task.higher, groups_of(table), fair, parts.data.plan.folds
+        arms,
+        about,
+        targets.numpy(),
+        task.metrics,
+        task.primary,
+        task.higher,
+        groups_of(table),
+        fair,
+        parts.data.plan.folds,
+        f"{task.schema.modality}s",
     )
     said |= {"level": rivals.level, "scored_as": parts.data.plan.score, "folds": parts.data.plan.folds, "cut": list(rivals.cut.values())}
     control = found.get("scratch")
@@ -94,10 +106,11 @@ def _words(name: str, parts: Parts, rivals: Rivals) -> dict[str, str]:
 
 
 def _overlap(parts: Parts) -> str | None:
-    if parts.task.schema.target == "number" or parts.backbone.origin.trained_on.lower() in ("", "nothing"):
+    schema, trained_on = parts.task.schema, parts.backbone.origin.trained_on
+    if schema.target == "number" or schema.modality != "image" or trained_on.lower() in ("", "nothing"):
         return None
     from timm.data import ImageNetInfo
 
     known = ImageNetInfo()
     names = [known.index_to_description(index) for index in range(known.num_classes())]
-    return overlap.notice(parts.backbone.origin.trained_on, parts.task.schema.classes, names)
+    return overlap.notice(trained_on, schema.classes, names)

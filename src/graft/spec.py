@@ -91,7 +91,7 @@ class Spec:
             asked.append((key.strip(), value.strip(), f"--set {text}"))
         spec = _build(base, asked)
         if "path" not in spec.data.values:
-            raise OptionError("No data are named; give a folder or a table of images, for example: graft fit PHOTOS/.")
+            raise OptionError("No data are named; give a folder or a table of images or texts, for example: graft fit PHOTOS/.")
         return _absolute(spec)
 
     def to_toml(self) -> str:
@@ -166,10 +166,10 @@ def key(spec: Spec) -> str:
 
 
 def backbone_row(name: str) -> Row:
-    """The catalogue's row for a backbone's name: its own row, "run" for run:PATH, else "timm", whose names are not listed."""
-    if name.startswith("run:"):
-        return catalog.find("backbone", "run")
-    return next((row for row in catalog.rows("backbone") if row.name == name), None) or catalog.find("backbone", "timm")
+    """The catalogue's row for a backbone's name: its own row, "run" for run:PATH, "transformers" for the names and folders of text
+    bodies, else "timm", whose names are not listed."""
+    kind = "run" if name.startswith("run:") else "transformers" if catalog.is_text_body(name) else "timm"
+    return next((row for row in catalog.rows("backbone") if row.name == name), None) or catalog.find("backbone", kind)
 
 
 def options(section: str, part: Part) -> object:

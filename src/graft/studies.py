@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import catalog
+from . import catalog, modality
 from .core import Backbone, Run
 from .engine import journal as diary
 from .engine.device import forget_peak
@@ -26,13 +26,14 @@ Listener = Callable[[dict], None] | None
 
 
 def compare(
-    data: str | os.PathLike, *, arms: str | Sequence[str] = "extract,lp_ft,scratch", backbones: str | Sequence[str] = "graft-mini",
+    data: str | os.PathLike, *, arms: str | Sequence[str] = "extract,lp_ft,scratch", backbones: str | Sequence[str] = "auto",
     seeds: int = 5, budget: str | float | None = None, out: str | os.PathLike | None = None, weights: str | os.PathLike | None = None,
     sets: Sequence[str] = (), fit: Callable[..., Run], resume: Callable[..., Run], on_event: Listener = None, **choices,
 ) -> dict:  # fmt: skip
     """Fit every arm on every body with every seed, judge them on the same rows, and write OUT/study.json and OUT/study.html.
 
-    arms: METHOD[@STAGE][:OPTION=VALUE...] each; finetune@stage3 learns from stage3 on. seeds: how many. budget: of the whole
+    arms: METHOD[@STAGE][:OPTION=VALUE...] each; finetune@stage3 learns from stage3 on. backbones: by comma; "auto" is the
+    body that needs no download. seeds: how many. budget: of the whole
     study. weights: a file for the bodies that it fits; the others keep their own. choices: further arguments of Spec.make
     for all arms (select_on, folds, image_size, augment, task, head, ...). fit and resume: those of graft.api. A study that
     was stopped goes on when it is called with the same folder and settings; arms, bodies, seeds and budget may then be more.
@@ -43,7 +44,7 @@ def compare(
         raise OptionError(f"--seeds {seeds} leaves nothing to fit; give 1 or more.")
     methods = {row.name: "freeze" in catalog.options("method", row.name).__dataclass_fields__ for row in catalog.rows("method")}
     base = _base(data, budget, sets, choices)
-    study = Study(parse(arms, backbones, methods), seeds, base.budget)
+    study = Study(parse(arms, modality.embedded(base.data) if backbones == "auto" else backbones, methods), seeds, base.budget)
     base = replace(base, budget=None)
     settings = {
         "data": base.data.values["path"],

@@ -17,7 +17,7 @@ def check_backbone(load: Callable[..., Backbone], name: str = "", options: objec
 
     load: `load(name, options, seed=0) -> Backbone`; options: an instance of the Options beside it, by default Options().
     tolerance: largest difference, relative to the largest value, between passes that may take another numerical route
-    (another batch size); everything else has to be exact to 1e-5. Two images of the body's own size are used.
+    (another batch size); everything else has to be exact to 1e-5. Two images of the body's own size, or two texts, are used.
     """
     import sys
 
@@ -25,39 +25,49 @@ def check_backbone(load: Callable[..., Backbone], name: str = "", options: objec
 
     options = sys.modules[load.__module__].Options() if options is None else options
     body = load(name, options, seed=0)
-    size = body.prepare.size
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    given = _samples(body)
     _check_description(body)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         body.stages.eval()
-        states = _check_stages(body, images)
-        _check_joints(body, images, states)
-        _check_batch(body, images, states, tolerance)
-        _check_again(body, load(name, options, seed=0), images)
-        _check_rebuild(body, images)
+        states = _check_stages(body, given)
+        _check_joints(body, given, states)
+        _check_batch(body, given, states, tolerance)
+        _check_again(body, load(name, options, seed=0), given)
+        _check_rebuild(body, given)
+
+
+def _samples(body) -> dict:
+    """Two samples at depth 0; the second text is shorter."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    if hasattr(body.prepare, "resize"):
+        return {"x": torch.randn(2, 3, body.prepare.size, body.prepare.size, generator=generator)}
+    mask = torch.arange(8) < torch.tensor([[8], [5]])
+    ids = torch.randint(1, 20, (2, *body.prepare.blank(8)["ids"].shape[1:]), generator=generator)
+    ids[~mask] = body.prepare.pad
+    return {"ids": ids, "mask": mask}
 
 
 def _check_description(body) -> None:
-    import torch
-
     assert len(body.stages) > 0, "a backbone has at least one stage"
     assert len(set(body.names)) == len(body.names), f"stage names are not unique: {body.names}"
     assert all(name and not name[0].isdigit() for name in body.names), f"a stage name is empty or starts with a digit: {body.names}"
-    assert set(body.forms) <= {"map", "tokens", "vector"}, f"forms are 'map', 'tokens' or 'vector', not {body.forms}"
-    assert body.pool in ("avg", "max", "cls", "flatten"), f"pool is 'avg', 'max', 'cls' or 'flatten', not '{body.pool}'"
+    assert set(body.forms) <= {"map", "tokens", "text", "vector"}, f"forms are 'map', 'tokens', 'text' or 'vector', not {body.forms}"
+    assert body.pool in ("avg", "max", "cls", "last", "flatten"), f"pool is avg, max, cls, last or flatten, not '{body.pool}'"
     assert body.prefix_tokens >= 0, "prefix_tokens is negative"
     owners = [id(p) for stage in body.stages for p in stage.parameters()]
     assert len(set(owners)) == len(owners), "two stages share a parameter, so that freezing one would not freeze it"
-    wrong = [n for n, p in body.stages.named_parameters() if p.dtype != torch.float32]
+    wrong = [n for n, p in body.stages.named_parameters() if str(p.dtype) != "torch.float32"]
     assert not wrong, f"parameters are not float32, first {wrong[:1]}"
     assert body.origin.licence and body.origin.trained_on, "origin names no licence or no training data; write 'unknown' where it is"
 
 
-def _check_stages(body, images) -> list:
+def _check_stages(body, samples) -> list:
     """Each stage on a real pass: State in, State out, other keys carried along, nothing changed in place, as described."""
     import torch
 
-    state, states = {"x": images, "carried": torch.ones(1)}, []
+    state, states = {**samples, "carried": torch.ones(1)}, []
     for i, stage in enumerate(body.stages):
         where = f"stage {i} '{body.names[i]}'"
         given = {key: value.clone() for key, value in state.items()}
@@ -68,18 +78,19 @@ def _check_stages(body, images) -> list:
         assert torch.equal(stage(state)["x"], out["x"]), f"{where} gives another result the second time, in eval mode"
         x, form = out["x"], body.forms[i]
         assert torch.isfinite(x).all(), f"{where} gives values that are not finite"
-        assert x.ndim == {"map": 4, "tokens": 3, "vector": 2}[form], f"{where} says form '{form}' but gives {list(x.shape)}"
-        width = x.shape[2] if form == "tokens" else x.shape[1]
+        assert x.ndim == {"map": 4, "tokens": 3, "text": 3, "vector": 2}[form], f"{where} says form '{form}' but gives {list(x.shape)}"
+        width = x.shape[2] if form in ("tokens", "text") else x.shape[1]
         assert width == body.widths[i], f"{where} says width {body.widths[i]} but gives {width}"
-        stride = round(images.shape[-1] / x.shape[2]) if form == "map" else 0
+        stride = round(samples["x"].shape[-1] / x.shape[2]) if form == "map" else 0
         assert stride == body.strides[i], f"{where} says stride {body.strides[i]} but gives {stride}"
         assert form != "tokens" or x.shape[1] > body.prefix_tokens, f"{where} has no tokens after {body.prefix_tokens} prefix tokens"
+        assert form != "text" or torch.equal(out["mask"], samples["mask"]), f"{where} says form 'text' but loses the mask"
         states.append(out)
         state = out
     return states
 
 
-def _check_joints(body, images, states: list) -> None:
+def _check_joints(body, samples, states: list) -> None:
     """A prefix computed once and kept, then the suffix, equals the whole: in eval mode, and in train mode with one seed."""
     import torch
 
@@ -91,52 +102,52 @@ def _check_joints(body, images, states: list) -> None:
             for buffer, value in buffers:
                 buffer.copy_(value)
             torch.manual_seed(0)
-            state = {"x": images}
+            state = dict(samples)
             for i, stage in enumerate(body.stages):
                 if i == depth:
                     state = {key: value.clone().contiguous() for key, value in state.items()}
                 state = stage(state)
             results.append(state["x"])
-        mode = "train" if train else "eval"
         for depth, result in enumerate(results):
-            assert _close(result, results[-1], 1e-5), f"cut at depth {depth}, prefix then suffix differ from the whole in {mode} mode"
+            words = f"prefix then suffix differ from the whole in {'train' if train else 'eval'} mode"
+            assert _close(result, results[-1], 1e-5), f"cut at depth {depth}, {words}"
     for buffer, value in buffers:
         buffer.copy_(value)
     body.stages.eval()
-    assert _close(body.forward(images), states[-1]["x"], 1e-5), "the body gives another result in eval mode after a pass in train mode"
+    assert _close(body.forward(samples), states[-1]["x"], 1e-5), "the body gives another result in eval mode after a pass in train mode"
 
 
-def _check_batch(body, images, states: list, tolerance: float) -> None:
-    singles = [body.forward(images[i : i + 1])[0] for i in range(len(images))]
-    for single, together in zip(singles, states[-1]["x"], strict=True):
-        assert _close(single, together, tolerance), "an image's features depend on the other images of its batch, in eval mode"
+def _check_batch(body, samples, states: list, tolerance: float) -> None:
+    """Each sample alone, a text without its padding."""
+    cells = samples["mask"].sum(1).tolist() if "mask" in samples else [None, None]
+    what = "texts, or the padding," if "mask" in samples else "images"
+    for i, (length, together) in enumerate(zip(cells, states[-1]["x"], strict=True)):
+        single = body.forward({key: value[i : i + 1, :length] for key, value in samples.items()})[0]
+        same = _close(single, together[:length] if body.forms[-1] == "text" else together, tolerance)
+        assert same, f"a sample's features depend on the other {what} of its batch, in eval mode"
 
 
-def _check_again(body, again, images) -> None:
-    import torch
-
+def _check_again(body, again, samples) -> None:
     one, two = body.stages.state_dict(), again.stages.state_dict()
-    assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one), "loading twice with one seed gives other weights"
+    assert one.keys() == two.keys() and all(one[k].equal(two[k]) for k in one), "loading twice with one seed gives other weights"
     again.stages.eval()
-    assert _close(again.forward(images), body.forward(images), 1e-5), "loading twice with one seed gives other features"
+    assert _close(again.forward(samples), body.forward(samples), 1e-5), "loading twice with one seed gives other features"
 
 
-def _check_rebuild(body, images) -> None:
+def _check_rebuild(body, samples) -> None:
     """describe -> JSON -> rebuild -> load_state_dict is the same body (for the architectures that graft itself builds)."""
     import json
 
     from .backbones import describe, rebuild
 
-    if body.origin.architecture.partition(":")[0] not in ("timm", "gabor"):
+    if body.origin.architecture.partition(":")[0] not in ("timm", "gabor", "transformers", "elmo"):
         return
-    built = rebuild(json.loads(json.dumps(describe(body))))
+    built = rebuild(json.loads(json.dumps(describe(body))), getattr(body.prepare, "tokenizer", ""))
     built.stages.load_state_dict(body.stages.state_dict())
     built.stages.eval()
-    same = (built.names, built.widths, built.strides, built.forms, built.pool, built.prefix_tokens, built.prepare)
-    assert same == (body.names, body.widths, body.strides, body.forms, body.pool, body.prefix_tokens, body.prepare), (
-        "rebuild gives a body with other stages"
-    )
-    assert _close(built.forward(images), body.forward(images), 1e-5), "rebuild and load_state_dict give other features"
+    fields = ("names", "widths", "strides", "forms", "pool", "prefix_tokens", "prepare", "causal")
+    assert all(getattr(built, one) == getattr(body, one) for one in fields), "rebuild gives a body with other stages"
+    assert _close(built.forward(samples), body.forward(samples), 1e-5), "rebuild and load_state_dict give other features"
 
 
 def _close(a, b, tolerance: float) -> bool:
@@ -270,27 +281,14 @@ def check_reader(read: Callable[..., Data], path: str, options: object = None) -
 
     read: `read(path, options) -> Data`; options: by default the Options beside it.
     """
-    import os
     import sys
 
-    import pyarrow as pa
+    from .testing_texts import check_path_tables, check_text_tables
 
     options = sys.modules[read.__module__].Options() if options is None else options
     data, again = read(path, options), read(path, options)
-    schema, tables = data.schema, [t for t in (data.train, data.val, data.test) if t is not None]
-    kinds = {"class": pa.types.is_string, "labels": pa.types.is_list, "number": pa.types.is_float64}
-    assert schema.target in kinds, f"the target '{schema.target}' is none of {', '.join(kinds)}"
-    assert list(schema.classes) == sorted(set(schema.classes)), "the classes are not sorted and unique"
     assert len(data.train), "there are no rows to learn from"
-    for table in tables:
-        assert {schema.input, schema.label} <= set(table.column_names), f"a table lacks '{schema.input}' or '{schema.label}'"
-        assert pa.types.is_string(table[schema.input].type), "the input column is not text"
-        assert kinds[schema.target](table[schema.label].type), f"labels of type {table[schema.label].type} are no '{schema.target}'"
-        assert not table[schema.label].null_count, "a label is missing"
-        assert all(os.path.isabs(one) for one in table[schema.input].to_pylist()), "a path is not absolute"
-        cells = table[schema.label].to_pylist()
-        named = {name for cell in cells for name in (cell if isinstance(cell, list) else [cell])}
-        assert schema.target == "number" or named <= set(schema.classes), "a label is not among the classes"
+    (check_text_tables if data.schema.modality == "text" else check_path_tables)(data)
     assert data.fingerprint and data.fingerprint == again.fingerprint, "two readings of the same files have different fingerprints"
     assert data.train.equals(again.train), "two readings of the same files give different rows"
     assert data.plan is None, "roles are given by readers.split, not by the reader"
@@ -326,10 +324,9 @@ def check_method(phases: Callable, options: object, make_net: Callable[[], Net],
 def _run_method(phases: Callable, options: object, net: Net, task: Task, data: Data, folder):
     import torch
 
+    from . import modality
     from .core import Net
-    from .data.augment import Augment
-    from .data.augment import Options as Augmentation
-    from .data.streams import Streams
+    from .data.augment import Augment, Options
     from .engine import execute
     from .engine.device import Machine
     from .engine.journal import Journal
@@ -349,7 +346,7 @@ def _run_method(phases: Callable, options: object, net: Net, task: Task, data: D
     folder.mkdir(exist_ok=True)
     journal = Journal()
     journal.open(folder)
-    with Streams(net.prepare, task.encode, Augment(Augmentation()), 0, classes=len(data.schema.classes), threads=1) as streams:
+    with modality.streams(net, task.encode, data.schema, 0, Augment(Options())) as streams:
         # Exact, because a trial of half precision is one of time, and what is run twice must be the same to the bit.
         passes = Passes(streams, Machine(torch.device("cpu")), "exact", None, journal)
         setting = execute.Setting("final", folder, net, task, data, passes, journal, 0)

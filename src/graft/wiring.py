@@ -4,21 +4,24 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow.compute as pc
 import torch
 
-from . import catalog, measuring
+from . import catalog, measuring, modality
 from .advisor import rank, rules
 from .core import Backbone, Data, Net, Phase, Task
 from .data import order
 from .data.augment import Augment
 from .data.streams import Streams
+from .data.texts import Texts
 from .engine import device
 from .engine.device import Machine
 from .engine.journal import Journal
-from .errors import DataError, OptionError, nearest
-from .heads.pool import pooling
-from .inspect import files
+from .errors import OptionError, nearest
+from .heads.pool import body_pooling
 from .readers import split
+from .readers.sniff import reader_of
 from .spec import Part, Spec, backbone_row, options
 
 FIXED_SECONDS = 14.0
@@ -35,17 +38,21 @@ class Parts:
     data: Data
     backbone: Backbone
     task: Task
-    streams: Streams
+    streams: Streams | Texts
     machine: Machine
 
     def net(self, run: str) -> Net:
         """A fresh net with the body's own weights and a new head, drawn from the seed and the run's name."""
         body = replace(self.backbone, stages=copy.deepcopy(self.backbone.stages))
-        pool = pooling(self.task.pool, body.pool, body.prefix_tokens)
-        net = Net(body, pool, torch.nn.Identity(), taps(self.task.layers, body.names))
+        net = Net(body, body_pooling(body, self.task.pool), torch.nn.Identity(), taps(self.task.layers, body.names))
         width = device.pooled_width(net)
         torch.manual_seed(int(order.generator(self.spec.seed, run, "head").integers(2**62)))
-        net.head = self.task.head(width)
+        if self.task.config.get("mix") and len({body.widths[tap] for tap in net.taps} | {-1}) != 2:
+            raise OptionError("Layers of different widths cannot be averaged; name layers of one width, or leave out task.mix.")
+        if self.task.config.get("mix") and len(net.taps) != len(self.task.layers):
+            raise OptionError("A layer to average is named twice in --layers; name each once.")
+        # What names tokens belongs to the body's own vocabulary.
+        net.head = body.language_head() if self.task.schema.target == "language" else self.task.head(width)
         return self.machine.place(net)
 
     def phases(self, net: Net, data: Data) -> Callable[[], Iterator[Phase]]:
@@ -78,7 +85,7 @@ def read(spec: Spec, journal: Journal) -> tuple[Spec, Data]:
         # Whole numbers in a table may be names or amounts; the task that the user named says which.
         spec = replace(spec, data=Part(spec.data.name, {**spec.data.values, "target": named}))
     data = catalog.resolve("reader", spec.data.name)(path, options("data", spec.data))
-    data = files.check(data, share=options("data", spec.data).bad_share)
+    data = modality.checked(data, getattr(options("data", spec.data), "bad_share", 0.05))
     data = split.assign(data, select_on=spec.select_on, folds=spec.folds, seed=spec.seed)
     for note in data.notes:
         journal.write("note", level=note.level, text=note.text, count=len(note.files), files=list(note.files[:20]))
@@ -89,15 +96,7 @@ def read(spec: Spec, journal: Journal) -> tuple[Spec, Data]:
 def name_reader(spec: Spec, journal: Journal) -> Spec:
     if spec.data.name != "auto":
         return spec
-    from pathlib import Path
-
-    path = Path(spec.data.values["path"])
-    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"):
-        name, why = "csv_table", "the data are a table"
-    elif path.is_file():
-        raise DataError(f"'{path}' is a file of no known kind; give a folder of class folders, or a CSV, TSV, JSONL or Parquet table.")
-    else:
-        name, why = "image_folder", "the data are a folder"
+    name, why = reader_of(spec.data.values["path"])
     journal.decide("reader", name, why, "--reader")
     return replace(spec, data=Part(name, spec.data.values))
 
@@ -107,19 +106,22 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     machine = device.find(spec.threads)
     spec, data = read(spec, journal)
     spec = name_task(spec, data, journal)
-    spec = name_backbone(spec, journal)
+    spec = name_backbone(spec, data, journal)
     row = backbone_row(spec.backbone.name)
     opts = options("backbone", spec.backbone)
     backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)
-    spec = share_budget(name_method(spec, data, backbone, machine, journal), data, journal)
+    modality.check_body(backbone, data)
+    spec = name_kind(spec, data, backbone, journal)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
-    spec = name_augment(spec, journal)
+    data = data if task.expand is None else task.expand(data, backbone.prepare)
+    spec = share_budget(name_length(name_method(spec, data, backbone, machine, journal), data, journal), data, journal)
+    # The method's choice may have named the layers that the task's head reads.
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    spec = name_augment(spec, data, journal)
     check_views(spec)
-    classes = len(data.schema.classes) if data.schema.target == "class" else 0
     augment = Augment(options("augment", spec.augment))
-    streams = Streams(
-        backbone.prepare, task.encode, augment, spec.seed, classes=classes, column=data.schema.input, threads=torch.get_num_threads()
-    )
+    streams = modality.streams(backbone, task.encode, data.schema, spec.seed, augment)
+    tell_cut(streams, data, journal)
     parts = Parts(spec.filled(), data, backbone, task, streams, machine)
     # A method checks its options against the net before its first phase; do that before anything is written.
     next(parts.phases(parts.net("final"), data)(), None)
@@ -140,8 +142,59 @@ def name_task(spec: Spec, data: Data, journal: Journal) -> Spec:
     return replace(spec, task=Part(name, spec.task.values))
 
 
-_TASKS = {"class": "classification", "labels": "multilabel", "number": "regression"}
-_LABELS = {"class": "one name a sample", "labels": "several names a sample", "number": "numbers"}
+_TASKS = {
+    "class": "classification", "labels": "multilabel", "number": "regression", "tags": "tags", "spans": "spans", "language": "language",
+}  # fmt: skip
+_LABELS = {
+    "class": "one name a sample", "labels": "several names a sample", "number": "numbers", "tags": "a tag a word",
+    "spans": "answers inside a context", "language": "the texts themselves",
+}  # fmt: skip
+FEW_TEXTS = 64
+"""Rows of the median class up to which the body is fine-tuned on pairs of them; beyond, head and body learn together."""
+
+
+def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
+    """Of a language model: whether it goes on with a text or fills in what is masked, as its body does; of questions, whether
+    some have no answer."""
+    if data.schema.target == "spans" and spec.task.values.get("none") is None:
+        none = bool(pc.any(pc.equal(pc.list_value_length(data.train[data.schema.label]), 0)).as_py())
+        why = "some training questions have none" if none else "every training question has one"
+        journal.decide("no answer", "possible" if none else "never given", why, "--set task.none=true|false")
+        return replace(spec, task=Part(spec.task.name, {**spec.task.values, "none": none}))
+    if data.schema.target != "language" or spec.task.values.get("kind", "auto") != "auto":
+        return spec
+    kind = "causal" if body.causal else "masked"
+    journal.decide("kind of language model", kind, f"{body.origin.name} was trained so", "--set task.kind=causal|masked")
+    return replace(spec, task=Part(spec.task.name, {**spec.task.values, "kind": kind}))
+
+
+def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
+    """Epochs of methods that learn by gradient descent on texts: a text body is fine-tuned in few rounds."""
+    known = catalog.options("method", spec.method.name).__dataclass_fields__
+    if data.schema.modality != "text" or "epochs" not in known or "epochs" in spec.method.values or spec.method.name in _OWN_LENGTH:
+        return spec
+    batch = spec.method.values.get("batch", known["batch"].default)
+    epochs = max(2, min(10, round(TEXT_STEPS * batch / max(len(data.train), 1))))
+    why = f"about {TEXT_STEPS} steps within 2 to 10 rounds are what a text body needs"
+    journal.decide("epochs", str(epochs), why, "--epochs")
+    return replace(spec, method=Part(spec.method.name, {**spec.method.values, "epochs": epochs}))
+
+
+TEXT_STEPS = 500
+_OWN_LENGTH = ("extract", "few_shot", "scratch")
+
+
+def tell_cut(streams, data: Data, journal: Journal) -> None:
+    """Texts longer than the body reads are cut, and that is said."""
+    if data.schema.modality != "text":
+        return
+    cut = np.array([one.cut for one in streams.tokens(data.train)])
+    if cut.any():
+        share, longest = float((cut > 0).mean()), int(cut.max()) + streams.prepare.length
+        length = streams.prepare.length
+        text = f"{share:.1%} of the training texts are longer than {length} tokens (up to about {longest}) and are cut there; "
+        text += "--set backbone.length=N reads more, where the body can."
+        journal.write("note", level="warning" if share > 0.1 else "info", text=text, count=int((cut > 0).sum()), files=[])
 
 
 def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
@@ -154,6 +207,8 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
         journal.decide("method", "extract", f"a head of kind {head} cannot learn by gradient descent", "--method")
         return replace(spec, method=Part("extract", spec.method.values))
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    if data.schema.modality == "text":
+        return name_text_method(spec, data, journal)
     near = measuring.resemblance(body, data, task, machine, spec.seed)
     rule = rules.cell(list(measuring.class_counts(data).values()), near["level"])
     unfit = sorted(set(spec.method.values) - set(catalog.options("method", rule.method).__dataclass_fields__))
@@ -174,6 +229,22 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
     return replace(spec, task=Part(spec.task.name, {**spec.task.values, "layers": (best,)}))
 
 
+def name_text_method(spec: Spec, data: Data, journal: Journal) -> Spec:
+    """Of texts, frozen features say what a text is about and little of its tone, so the body learns too, however few they are."""
+    target = data.schema.target
+    if target == "class" and np.median(list(measuring.class_counts(data).values())) <= FEW_TEXTS:
+        why = f"few texts (at most {FEW_TEXTS} in the median class): pairs of them teach the body, then a linear head is solved"
+        name = "few_shot"
+    elif target in ("class", "labels", "number"):
+        name, why = "finetune", "enough texts for all layers to learn with the head"
+    else:
+        name, why = "finetune", f"the labels are {_LABELS[target]}: all layers learn with the head"
+    unfit = sorted(set(spec.method.values) - set(catalog.options("method", name).__dataclass_fields__))
+    name = "finetune" if unfit else name
+    journal.decide("method", name, why, "--method")
+    return replace(spec, method=Part(name, spec.method.values))
+
+
 def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
     """--budget as a time limit for each phase that learns by gradient descent; a limit the user gave stays."""
     if spec.budget is None or "seconds" in spec.method.values:
@@ -188,29 +259,34 @@ def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
     return replace(spec, method=Part(spec.method.name, {**spec.method.values, "seconds": seconds}))
 
 
-def name_backbone(spec: Spec, journal: Journal) -> Spec:
+def name_backbone(spec: Spec, data: Data, journal: Journal) -> Spec:
     """The embedded body where none is named; random weights for the control."""
     backbone = spec.backbone
     if backbone.name == "auto":
         if backbone.values.get("weights") not in (None, "none"):
             raise OptionError("Weights were given but no body to load them into; name it, for example --backbone mobilenetv2_100.")
+        name = modality.EMBEDDED[data.schema.modality]
         why = "no body was named; this one ships with graft and needs no download (a larger one is usually better)"
-        journal.decide("backbone", "graft-mini", why, "--backbone")
-        backbone = Part("graft-mini", backbone.values)
+        journal.decide("backbone", name, why, "--backbone")
+        backbone = Part(name, backbone.values)
     if spec.method.name == "scratch":
         if backbone.values.get("weights") not in (None, "none"):
             raise OptionError("Method 'scratch' starts from random weights; leave out --weights, or use --method finetune.")
         if backbone.name.startswith("run:") or backbone.name == "gabor":
-            raise OptionError(f"Method 'scratch' cannot start '{backbone.name}' from random weights; name a timm network or graft-mini.")
+            raise OptionError(f"Method 'scratch' cannot start '{backbone.name}' from random weights; name a network or an embedded body.")
         backbone = Part(backbone.name, {**backbone.values, "weights": "none"})
     elif "fetch" in options("backbone", backbone).__dataclass_fields__ and "fetch" not in backbone.values:
         backbone = Part(backbone.name, {**backbone.values, "fetch": spec.fetch})
     return replace(spec, backbone=backbone)
 
 
-def name_augment(spec: Spec, journal: Journal) -> Spec:
+def name_augment(spec: Spec, data: Data, journal: Journal) -> Spec:
     """What training images go through; --views asks for augmentation where the method has none of its own."""
     views = spec.augment.values.get("views", 0)
+    if data.schema.modality == "text":
+        if views or spec.augment.name not in ("auto", "none"):
+            raise OptionError("Texts are not augmented; leave out --augment and --views.")
+        return replace(spec, augment=Part("none", spec.augment.values))
     fixed = spec.method.name == "extract"
     if fixed and views and "augment" not in spec.method.values:
         spec = replace(spec, method=Part(spec.method.name, {**spec.method.values, "augment": True}))
@@ -239,7 +315,8 @@ def write_down(parts: Parts, journal: Journal) -> None:
     counts = {"train": len(data.train), "val": len(data.val or ()), "test": len(data.test or ())}
     plan = {name: getattr(data.plan, name) for name in data.plan.__dataclass_fields__}
     journal.write(
-        "data", source=data.source, reader=parts.spec.data.name, counts=counts, classes=list(data.schema.classes), plan=plan,
+        "data", modality=data.schema.modality, source=data.source,
+        reader=parts.spec.data.name, counts=counts, classes=list(data.schema.classes), plan=plan,
         fingerprint=data.fingerprint,
     )  # fmt: skip
     stages = [
@@ -248,6 +325,7 @@ def write_down(parts: Parts, journal: Journal) -> None:
     ]
     origin = body.origin
     journal.write(
-        "backbone", name=origin.name, architecture=origin.architecture, weights=origin.weights, sha256=origin.sha256,
+        "backbone", modality=data.schema.modality, name=origin.name,
+        architecture=origin.architecture, weights=origin.weights, sha256=origin.sha256,
         licence=origin.licence, trained_on=origin.trained_on, stages=stages, size=body.prepare.size, parents=list(origin.parents),
     )  # fmt: skip

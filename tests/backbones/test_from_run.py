@@ -4,8 +4,9 @@ from dataclasses import asdict
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests import texts
 
-from graft.backbones import describe, from_run, from_timm, gabor
+from graft.backbones import describe, from_run, from_timm, from_transformers, gabor
 from graft.backbones.from_run import Options, load
 from graft.errors import OptionError, WeightsError
 from graft.testing import check_backbone
@@ -106,3 +107,48 @@ def test_a_body_whose_stages_were_called_otherwise_is_rebuilt_under_its_old_name
     body = from_timm.load("test_resnet", from_timm.Options(weights="none"), 0)
     described = describe(body) | {"names": [f"old{i}" for i in range(len(body.names))]}
     assert rebuild(described).names == tuple(described["names"])
+
+
+def _text_run(folder, kind="bert", **options):
+    model = folder.parent / f"{folder.name}-{kind}"
+    texts.write(model, kind)
+    body = from_transformers.load(str(model), from_transformers.Options(**options))
+    run = _run(folder, body)
+    (run / "model" / "tokenizer.json").write_text(body.prepare.tokenizer, encoding="utf-8")
+    return run, body
+
+
+@pytest.mark.parametrize("kind", ["bert", "deberta-v2", "gpt2"])
+def test_a_body_of_texts_comes_back(tmp_path, kind):
+    run, body = _text_run(tmp_path / "one", kind)
+    check_backbone(load, f"run:{run}", Options())
+    found = load(f"run:{run}", Options())
+    assert all(torch.equal(v, body.stages.state_dict()[k]) for k, v in found.stages.state_dict().items())
+    assert found.prepare == body.prepare and found.causal == body.causal
+    assert found.origin.weights == f"run:{run}" and [p["weights"] for p in found.origin.parents] == [f"file:one-{kind}"]
+    words = found.language_head().decoder.weight
+    assert torch.equal(words, next(p for p in found.stages[0].parameters() if p.shape == words.shape))
+
+
+def test_a_body_of_texts_with_another_length_or_random_weights(tmp_path):
+    run, body = _text_run(tmp_path / "one", length=20)
+    assert load(f"run:{run}", Options()).prepare.length == 20
+    found = load(f"run:{run}", Options(length=40))
+    assert found.prepare.length == found.origin.build["length"] == 40
+    one, same, other = (load(f"run:{run}", Options(weights="none"), seed=s) for s in (4, 4, 5))
+    a, b, c = (found.stages.state_dict() for found in (one, same, other))
+    assert all(torch.equal(a[k], b[k]) for k in a) and not all(torch.equal(a[k], c[k]) for k in a)
+    assert one.origin.weights == "random" and one.prepare == body.prepare and one.pool == body.pool
+
+
+def test_what_does_not_suit_a_body_of_texts_is_refused(tmp_path, body):
+    run, _ = _text_run(tmp_path / "one")
+    with pytest.raises(OptionError, match="reads from 8 to 40 tokens"):
+        load(f"run:{run}", Options(length=41))
+    with pytest.raises(OptionError, match="reads texts, which have no image_size"):
+        load(f"run:{run}", Options(image_size=64))
+    with pytest.raises(OptionError, match="looks at images, which have no length"):
+        load(f"run:{_run(tmp_path / 'image', body)}", Options(length=20))
+    (run / "model" / "tokenizer.json").unlink()
+    with pytest.raises(WeightsError, match=r"has no tokenizer\.json that can be read; export the run again"):
+        load(f"run:{run}", Options())

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import pytest
 import timm
@@ -128,6 +129,13 @@ def test_values_that_are_not_finite_are_refused(model, tensors):
     assert _same(model, before)
 
 
+@pytest.mark.parametrize(("value", "finite"), [(float("nan"), False), (float("inf"), False), (6e4, True)])
+def test_sums_that_overflow_are_not_taken_for_values_that_do(value, finite):
+    assert weights._finite(torch.full((1000,), value, dtype=torch.float16)) == finite
+    both = torch.tensor([float("inf"), -float("inf")])
+    assert not weights._finite(both) and weights._finite(torch.full((2,), 3e38)) and weights._finite(torch.tensor([True]))
+
+
 def test_torchvision_files_of_the_same_architecture():
     """torchvision's DenseNet differs from timm's in nothing but the classifier's name; its old files name norms otherwise."""
     import torchvision
@@ -158,3 +166,81 @@ def test_real_mobilenet_weights_load_whole(weights_dir):
     model = timm.create_model("mobilenetv2_100", num_classes=0)
     weights.fit(model, tensors)
     assert all(torch.equal(value, tensors[name].to(value.dtype)) for name, value in model.state_dict().items() if name in tensors)
+
+
+def test_a_folder_of_parts(tmp_path, tensors):
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "one.safetensors")
+    save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "two.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a.weight": "one.safetensors", "encoder.weight": "../elsewhere/two.safetensors"}})
+    )
+    read, sha256 = weights.read_folder(tmp_path)
+    assert set(read) == {"a.weight", "encoder.weight"}  # as they are, though all of one part begin alike
+    parts = [hashlib.sha256((tmp_path / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("two", "one")]
+    assert sha256 in {hashlib.sha256("".join(order).encode()).hexdigest() for order in (parts, parts[::-1])}
+    (tmp_path / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(WeightsError, match=r"index\.json is damaged"):
+        weights.read_folder(tmp_path)
+
+
+def test_a_folder_without_safetensors(tmp_path):
+    with pytest.raises(WeightsError, match="has no weights; give model"):
+        weights.read_folder(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"has pytorch_model\.bin, which graft does not read because it may run code"):
+        weights.read_folder(tmp_path)
+
+
+def _cache(folder, name, files):
+    commit = "0" * 40
+    held = folder / f"models--{name.replace('/', '--')}"
+    (held / "snapshots" / commit).mkdir(parents=True)
+    (held / "refs").mkdir()
+    (held / "refs" / "main").write_text(commit)
+    for file in files:
+        (held / "snapshots" / commit / file).write_text("{}")
+    return held / "snapshots" / commit
+
+
+@pytest.mark.parametrize("fetch", [True, False])
+def test_files_of_the_hub_come_from_the_cache_where_it_has_all(fetch, monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    held = _cache(tmp_path, "a/b", ["config.json", "vocab.txt"])
+    found = weights.hub_files("a/b", ("*.json", "*.txt"), ("config.json", "tokenizer.json|vocab.txt"), fetch, "a/b", "do this")
+    assert found == held
+    with pytest.raises(WeightsError, match="do this"):
+        weights.hub_files("a/b", ("*",), ("config.json", "*.safetensors"), fetch, "a/b", "do this")
+    with pytest.raises(WeightsError, match="do this"):
+        weights.hub_files("a/c", ("*",), ("config.json",), fetch, "a/c", "do this")
+
+
+def test_files_of_the_hub_that_the_cache_lacks_are_fetched(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    calls = []
+
+    def snapshot_download(repository, allow_patterns, local_files_only=False, etag_timeout=10):
+        calls.append(local_files_only)
+        if not local_files_only and repository == "a/whole":
+            (tmp_path / "model-2.safetensors").write_bytes(b"")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(weights, "_no_network", lambda: False)
+    needed = ("config.json", "model*.safetensors")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"no safetensors file for b \(a/bare\); do this"):
+        weights.hub_files("a/bare", ("*",), needed, True, "b", "do this")
+    (tmp_path / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
+    )
+    (tmp_path / "model-1.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match="not in the local cache and fetching is off"):
+        weights.hub_files("a/whole", ("*",), needed, False, "b", "do this")
+    calls.clear()
+    assert weights.hub_files("a/whole", ("*",), needed, True, "b", "do this") == tmp_path and calls == [True, False]
+    calls.clear()
+    assert weights.hub_files("a/whole", ("*",), needed, True, "b", "do this") == tmp_path and calls == [True]

@@ -72,6 +72,7 @@ def test_epochs_and_what_was_kept():
 def test_a_step_is_one_line():
     event = {"event": "step", "run": "final", "phase": "all", "step": 1200, "steps": 4000, "loss": 0.25, "rate": 38.4, "remaining_s": 73}
     assert step(event) == "all  1,200/4,000  loss 0.250  38 images/s  1 min 13 s left"
+    assert step({**event, "modality": "text", "rate": 3.21}).split("  ")[3] == "3.2 texts/s"
     assert step({"phase": "head: features", "step": 1, "steps": 2}) == "head: features  1/2"
 
 

@@ -21,6 +21,12 @@ def test_a_check_in_words():
     ]
 
 
+def test_texts_are_called_texts():
+    found = lines(samples.check("/photos") | {"modality": "text"})
+    assert found[0] == "1 problem, 2 warnings and 2 notes in 397 texts of /photos, in 12 s"
+    assert "  texts    10 texts: train/ants/000.png, val/bees/000.png, train/ants/001.png, and 7 more" in found
+
+
 def test_nothing_found_is_said():
     assert lines({"counts": {"train": 3}, "findings": []}) == ["nothing was found in 3 images"]
     assert lines({}) == ["nothing was found"]

@@ -20,3 +20,11 @@ def test_rows_of_different_length_are_one_table():
     short, long = Prediction("a.jpg", "ant", 1.0, (("ant", 1.0),)), Prediction("b.jpg", "bee", 0.6, (("bee", 0.6), ("ant", 0.4)))
     assert as_table([entry(short), entry(long)], 2) == "a.jpg  ant  1.000\nb.jpg  bee  0.600  ant  0.400"
     assert as_table([], 2) == ""
+
+
+def test_names_answers_and_running_text():
+    tags = entry(Prediction("a.csv:2", (("New", "B-LOC"), ("York", "I-LOC"), ("is", "O"), ("Ann", "B-PER")), None))
+    none = entry(Prediction("a.csv:3", (("it", "O"),), None))
+    assert as_table([tags, none], 1) == "a.csv:2  New York (LOC), Ann (PER)\na.csv:3  -"
+    assert as_csv([tags, none], 1).splitlines()[1:] == ["a.csv:2,New York (LOC);Ann (PER),,", "a.csv:3,,,"]
+    assert as_table([entry(Prediction("q", "", None)), entry(Prediction("r", "goes\non", None))], 1) == "q  no answer\nr  goes on"

@@ -30,6 +30,15 @@ def _events(epochs: int) -> list[dict]:
     return [*events, {"event": "kept", "run": "final", "phase": "all", "epoch": 1, "select": {"accuracy": 0.9}}]
 
 
+def test_the_pace_of_texts_is_in_texts():
+    clock, stream = [0.0], io.StringIO()
+    sink = Plain(stream, now=lambda: clock[0])
+    for event in [{"event": "data", "modality": "text"}, *_events(2)]:
+        clock[0] += 10.0
+        sink(event)
+    assert "30 texts/s" in stream.getvalue() and "images/s" not in stream.getvalue()
+
+
 def test_plain_lines_are_few_when_epochs_are_short():
     clock, stream = [0.0], io.StringIO()
     sink = Plain(stream, now=lambda: clock[0])

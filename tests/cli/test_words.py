@@ -1,4 +1,4 @@
-from graft.cli.words import amount, clock, count, label_text, number, some, table, tree
+from graft.cli.words import amount, clock, count, label_text, noun, number, some, table, tree
 
 
 def test_numbers():
@@ -11,6 +11,7 @@ def test_numbers():
 
 def test_words():
     assert [amount(1, "file"), amount(3, "file"), amount(2, "class"), amount(0, "epoch")] == ["1 file", "3 files", "2 classes", "0 epochs"]
+    assert [noun(x) for x in ("text", "image", "", None)] == ["text", "image", "image", "image"]
     assert some(["a", "b"]) == "a, b" and some(["a", "b", "c", "d"]) == "a, b, c, and 1 more" and some(["a"], 5) == "a, and 4 more"
     assert [label_text(x) for x in ("a", ("a", "b"), (), 1.5)] == ["a", "a, b", "-", "1.500"]
 

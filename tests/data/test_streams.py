@@ -13,7 +13,7 @@ from PIL import Image
 from graft.core import Prepare, Stream
 from graft.data.augment import Augment, Options
 from graft.data.images import load_images, normalise
-from graft.data.streams import PLAIN, Streams
+from graft.data.streams import PLAIN, Streams, named, names
 from graft.errors import DataError
 
 torch.set_num_threads(1)
@@ -130,7 +130,7 @@ def test_numbers_and_labels(table):
     with numbers as source:
         for batch in source.epoch(Stream(table, batch=6, augment=True, balanced=True), ("x",)):
             assert batch.targets.shape == (len(batch.rows), 1) and batch.targets.dtype == torch.float32
-    assert numbers.files(table, torch.tensor([2, 0])) == [table["path"][2].as_py(), table["path"][0].as_py()]
+    assert names(table, torch.tensor([2, 0])) == [table["path"][2].as_py(), table["path"][0].as_py()]
 
 
 def test_memory_is_bounded_and_used(table, tmp_path):
@@ -210,7 +210,7 @@ def test_digests_follow_the_content_and_not_the_name(table, tmp_path):
 
 def test_pixels_of_the_plain_view_are_those_that_scoring_sees(table):
     with streams() as source:
-        (first, second, third) = source.pixels(table, [(row, PLAIN) for row in range(23)], 8)
+        (first, second, third) = source.inputs(table, [(row, PLAIN) for row in range(23)], 8)
         whole = torch.cat([first, second, third])
         assert whole.shape == (23, 16, 16, 3) and whole.dtype == torch.uint8 and len(third) == 7
         (plain,) = source.plain(table)
@@ -220,17 +220,18 @@ def test_pixels_of_the_plain_view_are_those_that_scoring_sees(table):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_view_is_the_same_in_every_order_table_and_thread(table, threads):
     with streams("medium", threads=2) as source:
-        (wanted,) = source.pixels(table, [(3, 0), (3, 1), (9, 0)], 8)
+        (wanted,) = source.inputs(table, [(3, 0), (3, 1), (9, 0)], 8)
     assert not torch.equal(wanted[0], wanted[1])
     with streams("medium", threads=threads, memory_mb=0) as source:
-        (found,) = source.pixels(table.take([9, 3]), [(0, 0), (1, 1), (1, 0)], 8)
+        (found,) = source.inputs(table.take([9, 3]), [(0, 0), (1, 1), (1, 0)], 8)
     assert torch.equal(found[[2, 1, 0]], wanted)
     with streams("medium", seed=4) as source:
-        assert not torch.equal(next(source.pixels(table, [(3, 0)], 8))[0], wanted[0])
+        assert not torch.equal(next(source.inputs(table, [(3, 0)], 8))[0], wanted[0])
 
 
 def test_what_names_a_view_is_all_that_decides_it():
-    names = {streams(preset, seed).view(view) for preset in ("light", "medium") for seed in (0, 1) for view in (0, 1)}
-    assert len(names) == 8 and streams().view(PLAIN) == streams("light", 7).view(PLAIN) == "plain"
-    few, many = (Streams(PREPARE, encode, Augment(Options("light", views=k)), 0) for k in (2, 8))
-    assert few.view(1) == many.view(1)
+    light, medium, strong = (Augment(Options(preset)) for preset in ("light", "medium", "strong"))
+    found = {named(view, augment, seed) for augment in (light, medium) for seed in (0, 1) for view in (0, 1)}
+    assert len(found) == 8 and named(PLAIN, strong, 3) == named(PLAIN, light, 7) == "plain"
+    few, many = (Augment(Options("light", views=k)) for k in (2, 8))
+    assert named(1, few, 0) == named(1, many, 0)

@@ -15,7 +15,7 @@ def rule(monkeypatch, precision="auto", native=True, rows=10, work=(1e9, 1e9)):
     monkeypatch.setattr(ways, "short_is_native", lambda: native)
     monkeypatch.setattr(choice, "WORTH_COMPILING", work[0])
     monkeypatch.setattr(choice, "WORTH_SHORTENING", work[1])
-    return choice.by_rule(nets.net(nets.task()), 4, rows, CPU, precision, choice.Forms(), "d")
+    return choice.by_rule(nets.net(nets.task()), 4, rows, CPU, precision, choice.Forms(), "d", ways.example(nets.net(nets.task())))
 
 
 def test_little_work_is_done_by_torch_in_float32(monkeypatch):

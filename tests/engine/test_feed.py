@@ -10,7 +10,7 @@ from graft.engine.feed import Feed
 def make(tmp_path, start, streams_by_name, views=0):
     made = nets.task()
     phase = Phase("p", streams_by_name, 1, frozen=3)
-    return Feed(nets.passes(made, views=views), nets.net(made), phase, start, 0, lambda n: None)
+    return Feed(nets.passes(made, views=views), nets.net(made), phase, start, lambda n: None)
 
 
 def test_the_longest_stream_makes_the_epoch(tmp_path):

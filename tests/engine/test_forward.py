@@ -1,11 +1,16 @@
 """Passes without learning leave nothing behind, and kept states give the same outputs as images."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tests import nets
+from tests.methods import words
 
+from graft.data.texts import Texts
 from graft.engine import forward
+from graft.engine.device import Machine
+from graft.engine.passes import Passes
 
 
 def test_states_can_be_learnt_from_and_statistics_do_not_move(tmp_path):
@@ -27,5 +32,25 @@ def test_kept_states_give_the_same_outputs_as_images(depth, tmp_path):
     whole = forward.outputs(net, passes.streams.plain(rows.train), passes.machine)
     torch.testing.assert_close(forward.scored(passes, net, rows.train, depth), whole, rtol=1e-4, atol=1e-5)
     kept = passes.kept(net, depth, rows.train)
-    again = forward.outputs(net, forward.slices(kept, made.encode(rows.train), depth, 5), passes.machine)
+    again = forward.outputs(net, forward.slices(kept, made.encode(rows.train), depth, rows.train, 5), passes.machine)
     torch.testing.assert_close(again, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_stand_in_the_order_of_the_rows_however_the_batches_come():
+    """Texts come by length, and what is scored against their labels has to come back in the order of the table."""
+    made, table = words.task(), words.table(11, 0)
+    longer = [" ".join([text] * (1 + 3 * (i % 3 == 0))) for i, text in enumerate(table["text"].to_pylist())]
+    table = table.set_column(1, "text", pa.array(longer))
+    net, machine, streams = words.net(made).eval(), Machine(torch.device("cpu")), Texts(words.body().prepare, made.encode, 0)
+    batches = list(streams.plain(table, 4))
+    assert torch.cat([batch.rows for batch in batches]).tolist() != list(range(11))
+    ids = [torch.from_numpy(one.ids).long()[None] for one in streams.tokens(table)]
+    with torch.no_grad():
+        wanted = torch.cat([net({"ids": one, "mask": torch.ones_like(one, dtype=torch.bool)}) for one in ids])
+    for some in (batches, batches[::-1]):
+        torch.testing.assert_close(forward.outputs(net, some, machine), wanted, rtol=1e-5, atol=1e-5)
+    numbered = forward.outputs(net, batches, machine, lambda _, batch: batch.rows[:, None].float())
+    assert numbered[:, 0].tolist() == list(range(11)), "a task's summary of a batch too"
+    passes = Passes(streams, machine, "exact", None)
+    for depth in (0, 1, 2, net.pooled):
+        torch.testing.assert_close(forward.scored(passes, net, table, depth), wanted, rtol=1e-5, atol=1e-5)

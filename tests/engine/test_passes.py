@@ -10,11 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests import nets
+from tests.methods import words
 
-from graft.core import Prepare
+from graft.core import Net, Prepare
+from graft.data.texts import STEP, Texts
 from graft.engine import choice, passes, ways
+from graft.engine.device import Machine
 from graft.engine.store import Store
 from graft.errors import DataError
+from graft.heads.pool import pooling
 
 ALL = (-1,)
 
@@ -26,16 +30,16 @@ def table(tmp_path):
 
 def states(run, net, stop, table, views=ALL, **values):
     """(pooled states of the first view, how many rows were computed)."""
-    counted, asked = 0, run.streams.pixels
+    counted, asked = 0, run.streams.inputs
 
     def count(table, wanted, batch):
         nonlocal counted
         counted += len(wanted)
         return asked(table, wanted, batch)
 
-    run.streams.pixels = count
+    run.streams.inputs = count
     kept = run.kept(net, stop, table, views, **values)
-    run.streams.pixels = asked
+    run.streams.inputs = asked
     return torch.cat([kept.take(np.arange(len(table)), view)["x"] for view in range(len(views))]), counted
 
 
@@ -182,3 +186,68 @@ def test_features_beyond_memory_are_read_when_asked_for(table, tmp_path, monkeyp
     rows = passes.Rows(run.kept(net, 4, table))
     assert rows.shape == (20, 16) and len(rows) == 20
     assert np.array_equal(rows[3:7], wanted[3:7]) and np.array_equal(rows[np.array([9, 1])], wanted[[9, 1]])
+
+
+def said(listed=False):
+    """Texts of 1 to 32 tokens, in no order."""
+    lengths = [5, 32, 1, 17, 16, 9, 31, 2]
+    texts = [[f"w{(i * 5 + k) % 17}" for k in range(n)] for i, n in enumerate(lengths)]
+    return lengths, pa.table({"path": [str(n) for n in lengths], "text": texts if listed else [" ".join(text) for text in texts]})
+
+
+def read(mode, listed=False, store=None):
+    """(what a net of words pools in a mode, its passes, the table)."""
+    _, table = said(listed)
+    made = Net(words.body(), pooling(mode, "avg", text=True), torch.nn.Identity(), (2,)).eval()
+    streams = Texts(made.prepare, lambda rows: torch.zeros(len(rows)), 0)
+    return made, passes.Passes(streams, Machine(torch.device("cpu")), "exact", store), table
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("stop", [1, 2])
+def test_texts_of_different_lengths_are_padded_to_the_longest_that_is_taken(stop, stored, tmp_path):
+    net, run, table = read("avg", store=Store(tmp_path / "store") if stored else None)
+    kept, (lengths, _) = run.kept(net, stop, table), said()
+    for rows in ([3, 0, 2], [1, 7, 1], [0, 5], range(8)):
+        state = kept.take(np.array(rows))
+        wanted = [lengths[row] for row in rows]
+        assert state["mask"].sum(1).tolist() == wanted and state["x"].shape[1] == -(-max(wanted) // STEP) * STEP
+        for i, row in enumerate(rows):
+            with torch.no_grad():
+                alone = net.advance({"ids": torch.from_numpy(run.streams.tokens(table)[row].ids).long()[None],
+                                     "mask": torch.ones(1, lengths[row], dtype=torch.bool)}, 0, stop)  # fmt: skip
+            torch.testing.assert_close(state["x"][i, : lengths[row]], alone["x"][0], rtol=1e-5, atol=1e-5)
+            with torch.no_grad():
+                pooled = net.advance({key: value[i : i + 1] for key, value in state.items()}, stop, net.pooled)["x"]
+                torch.testing.assert_close(pooled, net.advance(alone, stop, net.pooled)["x"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["avg", "max", "cls", "last", "words", "tokens"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_pooled_texts_are_those_of_a_direct_pass(mode, stored, tmp_path, monkeypatch):
+    net, run, table = read(mode, mode == "words", Store(tmp_path / "store") if stored else None)
+    if stored:
+        monkeypatch.setattr(passes, "MEMORY_MB", 0.0)
+    kept, (lengths, _) = run.kept(net, net.pooled, table), said()
+    assert kept.in_memory != stored
+    state = kept.take(torch.tensor([6, 2, 0, 1]))
+    for i, row in enumerate([6, 2, 0, 1]):
+        alone = {"ids": torch.from_numpy(run.streams.tokens(table)[row].ids).long()[None]}
+        alone["mask"] = torch.ones_like(alone["ids"], dtype=torch.bool)
+        alone |= {"words": torch.arange(lengths[row])[None]} if mode == "words" else {}
+        with torch.no_grad():
+            wanted = net.advance(alone, 0, net.pooled)["x"][0]
+        found = state["x"][i] if wanted.ndim == 1 else state["x"][i, : lengths[row]]
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        if mode == "words":
+            assert not state["x"][i, lengths[row] :].any(), "no word is zeros"
+
+
+def test_a_text_that_comes_again_is_not_computed_again(tmp_path):
+    store = Store(tmp_path / "store")
+    net, run, table = read("avg", store=store)
+    # One more than is computed is asked for: the example that a compiled form is made from.
+    assert states(run, net, net.pooled, table)[1] == 8 + 1
+    other = table.append_column("label", pa.array(["a"] * 8)).take([5, 1, 1, 0])
+    assert states(read("avg", store=store)[1], net, net.pooled, other)[1] == 0 + 1
+    assert states(read("max", store=store)[1], read("max")[0], net.pooled, other)[1] > 1, "other pooling, other states"

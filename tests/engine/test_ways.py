@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests import nets
+from tests import nets, texts
 
+from graft.core import Net
 from graft.engine import prefix, ways
 from graft.engine.device import Machine
 from graft.engine.store import Store
+from graft.heads.pool import body_pooling
 
 CPU = Machine(torch.device("cpu"))
 PIXELS = torch.randint(0, 256, (19, nets.SIZE, nets.SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -30,7 +32,7 @@ def whole(way, pixels=PIXELS):
 
 
 def compiled(made, stop, dtype=torch.float32, store=None):
-    return ways.compiled(made, stop, dtype, store, prefix.digest(made, stop))
+    return ways.compiled(made, stop, dtype, store, prefix.digest(made, stop), ways.example(made))
 
 
 def reference(made, stop):
@@ -145,3 +147,69 @@ def test_the_compiler_calls_nobody_and_leaves_nothing_at_home(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=here, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not [path for path in tmp_path.iterdir() if path.name != ".cache"]
+
+
+@pytest.fixture(scope="module", params=["bert", "gpt2"])
+def body(request, tmp_path_factory):
+    from graft.backbones import from_transformers
+
+    folder = tmp_path_factory.mktemp("bodies") / request.param
+    texts.write(folder, request.param)
+    return from_transformers.load(str(folder), from_transformers.Options())
+
+
+def shown(body, mode, lengths, cells, seed=0):
+    """(a net that pools in a mode, texts for it)."""
+    made = Net(body, body_pooling(body, mode), torch.nn.Identity(), (1, 3)).eval()
+    state = texts.state(lengths, cells, 20, seed)
+    if mode == "words":
+        places = torch.arange(cells)[None].expand(len(lengths), -1)
+        state["words"] = places.masked_fill(~state["mask"], -1)
+    return made, state
+
+
+FORMS = [
+    pytest.param(lambda made, stop, state: ways.direct(made, stop, CPU, shown=ways.example(made, lambda: [state])), id="torch"),
+    pytest.param(
+        lambda made, stop, state: ways.compiled(
+            made, stop, torch.float32, None, prefix.digest(made, stop), ways.example(made, lambda: [state])
+        ),
+        marks=needs_compiler, id="compiled",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", FORMS)
+@pytest.mark.parametrize(("mode", "stop"), [("avg", 1), ("words", 2), ("avg", 5), ("words", 5), ("tokens", 5)])
+def test_texts_get_torchs_states_whatever_their_number_and_length(make, mode, stop, body):
+    made, first = shown(body, mode, [12, 7], 16)
+    way = make(made, stop, first)
+    for lengths, cells in (([12, 7, 3], 16), ([1], 16), ([32, 17], 32)):
+        _, state = shown(body, mode, lengths, cells, seed=1)
+        (found,) = way.states([state], cells)
+        with torch.no_grad():
+            wanted = made.advance(state, 0, stop)
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", FORMS)
+def test_a_text_is_the_same_to_the_bit_whatever_comes_with_it(make, body):
+    made, state = shown(body, "avg", [16, 9, 2, 12, 5], 16)
+    way = make(made, made.pooled, state)
+    alone = [{key: value[i : i + 1] for key, value in state.items()} for i in range(5)]
+    single = torch.cat([found["x"] for found in way.states(alone, 16)])
+    (together,) = way.states([state], 16)
+    assert torch.equal(together["x"], single)
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["avg", "words"])
+def test_a_first_text_as_long_as_the_body_reads_can_be_compiled_from(mode, body):
+    """A body has no places for more tokens than that, so the comparison with torch must not ask for more."""
+    made, state = shown(body, mode, [40, 12], 40)
+    way = ways.compiled(made, made.pooled, torch.float32, None, prefix.digest(made, made.pooled), ways.example(made, lambda: [state]))
+    (found,) = way.states([state], 40)
+    with torch.no_grad():
+        torch.testing.assert_close(found["x"], made.advance(state, 0, made.pooled)["x"], rtol=1e-4, atol=1e-4)

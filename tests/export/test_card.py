@@ -98,3 +98,25 @@ def test_without_scores_it_says_so_and_without_counts_it_is_silent():
     card = text(DESCRIBED, {})
     assert "This model was not scored." in card and "## Data" not in card
     assert "| learnt | 80 | |" in text(DESCRIBED, {"data": {**DATA, "counts": {"train": 80, "val": None}}})
+
+
+TEXTS = {"class": "one label for a text", "labels": "any number of labels for a text", "number": "a number for a text",
+         "tags": "names in a text", "spans": "answers from a text", "language": "how a text goes on"}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TEXTS)
+def test_a_model_of_texts_says_nothing_of_images(target):
+    made = described(target=target, modality="text")
+    made["backbone"] = {**DESCRIBED["backbone"], "prepare": {"length": 128, "kind": "tokens"}}
+    card = text(made, {"scores": {**SCORES, "optimistic": True}, "data": DATA})
+    assert "image" not in card and "pixels" not in card and "photo.jpg" not in card
+    assert TEXTS[target] in card and "It reads 128 tokens at most" in card and "new texts" in card and "For texts like those" in card
+    assert ("--context" in card) == (target == "spans") and card.count("## Intended use") == 1
+    kinds = {"tags": "token-classification", "spans": "question-answering", "language": "text-generation", "number": "text-regression"}
+    assert f"tags: [{kinds.get(target, 'text-classification')}" in card
+
+
+def test_a_body_that_reads_letters_counts_words():
+    made = described(modality="text")
+    made["backbone"] = {**DESCRIBED["backbone"], "prepare": {"length": 64, "kind": "characters"}}
+    assert "It reads 64 words, each letter by letter," in text(made, {})

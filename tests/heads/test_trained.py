@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.errors import OptionError
 from graft.heads import rebuild
 from graft.heads.trained import ACTIVATIONS, build
 
@@ -44,6 +46,35 @@ def test_it_is_rebuilt_from_its_config():
     again.load_state_dict(head.state_dict())
     x = torch.randn(3, 6)
     assert again.config == head.config and torch.equal(again(x), head(x))
+
+
+def test_a_head_that_mixes_layers_works_on_their_mean_at_first():
+    torch.manual_seed(0)
+    head = build(12, 3, mix=3).eval()
+    x = torch.randn(5, 12)
+    assert torch.allclose(head(x), head.final(x.reshape(5, 3, 4).mean(1)), atol=1e-6)
+    assert head.config["mix"] == 3 and head.config["width"] == 12 and head.final.weight.shape == (3, 4)
+
+
+def test_a_head_with_attention_takes_the_mask():
+    torch.manual_seed(0)
+    x, mask = torch.randn(2, 4, 12), torch.tensor([[True, True, True, False], [True, False, False, False]])
+    head = build(12, 3, (5,), mix=2, attend=True).eval()
+    again = rebuild(json.loads(json.dumps(head.config))).eval()
+    again.load_state_dict(head.state_dict())
+    assert head.takes_mask and head(x, mask).shape == (2, 3) and torch.equal(again(x, mask), head(x, mask))
+    assert not build(12, 3).takes_mask
+
+
+def test_what_older_versions_wrote_still_rebuilds():
+    old = {"kind": "linear", "width": 6, "outputs": 2, "hidden": [4], "activation": "relu", "dropout": 0.0, "normalise": False}
+    assert rebuild(old).config == old == build(6, 2, (4,)).config
+    assert list(rebuild(old).state_dict()) == ["body.0.weight", "body.0.bias", "final.weight", "final.bias"]
+
+
+def test_layers_of_different_widths_are_not_mixed():
+    with pytest.raises(OptionError, match=r"task\.mix"):
+        build(13, 3, mix=2)
 
 
 def test_rebuilding_an_unknown_kind_is_refused():

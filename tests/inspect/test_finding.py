@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from graft.inspect.finding import Finding, ordered
+from graft.inspect.finding import Finding, noun, ordered
 
 
 def make(level, kind="k"):
@@ -14,6 +14,10 @@ def make(level, kind="k"):
 def test_it_is_json():
     row = json.loads(json.dumps(make("note").as_dict()))
     assert row["files"] == ["a", "b"] and row["examples"] == [{"files": ["a", "b"]}] and row["count"] == 2
+
+
+def test_what_samples_are_called():
+    assert [noun(modality) for modality in ("text", "image", "")] == ["texts", "images", "images"]
 
 
 def test_problems_come_first_and_order_stays():

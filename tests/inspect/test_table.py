@@ -128,3 +128,24 @@ def test_numbers():
     found = told(data(rows([0.0] * 40 + values, "number"), kind="number"))
     assert (found["constant_number"].level, found["constant_number"].count) == ("warning", 41)
     assert told(data(rows([2.0] * 40, "number"), kind="number"))["constant_number"].level == "problem"
+
+
+def texts(label, target, classes, **more):
+    from graft.core import Data, Schema
+
+    n = len(label)
+    table = pa.table({"path": [f"a.csv:{i}" for i in range(n)], "text": ["the same text"] * n, "label": label, **more})
+    return Data(table, Schema("text", target, classes, input="text"), "f", "a.csv")
+
+
+def test_texts_are_named_by_their_lines():
+    found = told(texts(["a"] * 30 + ["b"] * 3, "class", ("a", "b")))
+    assert found["tiny_class"].files == ("a.csv:30", "a.csv:31", "a.csv:32") and found["tiny_class"].effect.startswith(
+        "Single texts decide"
+    )
+    numbers = told(texts([0.1 * (i % 7) for i in range(60)] + [1e6], "number", ()))
+    assert numbers["far_numbers"].files == ("a.csv:60",)
+
+
+def test_answers_and_running_text_are_no_classes():
+    assert told(texts([["one"], ["two"], []], "spans", ())) == {} and told(texts([""] * 3, "language", ())) == {}

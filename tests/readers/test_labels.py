@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import re
 
@@ -86,3 +87,14 @@ def test_fingerprint_takes_lists_numbers_and_files_that_are_gone(tmp_path):
     number = pa.table({"path": [str(tmp_path / "gone.png")], "label": pa.array([1.5])})
     assert labels.fingerprint([gone]) == labels.fingerprint([turned]) != labels.fingerprint([number])
     assert labels.fingerprint([None]) == hashlib.sha256(b"").hexdigest()
+
+
+def test_text_fingerprint_is_the_sha256_of_the_sorted_rows_but_for_their_places():
+    table = pa.table({"path": ["a:2", "a:1"], "text": ["\u00e9", "b"], "label": [["x"], []], "group": ["1", "2"]})
+    lines = sorted(json.dumps({"label": label, "text": text}) + "\n" for text, label in (("\u00e9", ["x"]), ("b", [])))
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert labels.text_fingerprint([table, None]) == expected == labels.text_fingerprint([table.slice(1), table.slice(0, 1)])
+    moved = table.set_column(0, "path", pa.array(["b:7", "c:9"]))
+    assert labels.text_fingerprint([moved]) == expected
+    assert labels.text_fingerprint([table.set_column(1, "text", pa.array(["e", "b"]))]) != expected
+    assert labels.text_fingerprint([table.append_column("context", pa.array(["u", "v"]))]) != expected

@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from graft.errors import DataError
-from graft.readers.sheet import load
+from graft.readers.sheet import joined, load
 
 
 def write(tmp_path, raw: bytes | str, name: str = "t.csv") -> str:
@@ -98,3 +98,31 @@ def test_parquet(tmp_path):
     raw = (tmp_path / "t.parquet").read_bytes()
     fails(write(tmp_path, raw[:-20], "cut.parquet"), "cannot be read as Parquet", "write it again")
     fails(write(tmp_path, b"", "zero.parquet"), "cannot be read as Parquet")
+
+
+def test_a_given_encoding_is_used_and_may_be_named(tmp_path):
+    file = write(tmp_path, b"text,label\ncaf\xe9,x\n")
+    assert load(file, "latin-1").columns["text"] == ["caf\u00e9"]
+    with pytest.raises(DataError, match=r"line 2.*--set data.encoding=latin-1"):
+        load(file, flag=True)
+    file = write(tmp_path, b'{"text": "caf\xe9"}\n', "t.jsonl")
+    assert load(file, "latin-1").columns["text"] == ["caf\u00e9"]
+
+
+def test_quotes_are_letters_where_every_line_with_tabs_is_a_row(tmp_path):
+    for text, cells in (
+        ('a\tb\n"x" y\t1\n', ['"x" y']), ('a\tb\n"x\t1\ny"\t2\n', ['"x', 'y"']), ('a\tb\n"x ""y"""\t1\n', ['x "y"']),
+        ('a\tb\n"two\nlines"\t1\n', ["two\nlines"]),
+    ):  # fmt: skip
+        assert load(write(tmp_path, text, "t.tsv")).columns["a"] == cells
+
+
+def test_long_cells_are_read(tmp_path):
+    assert load(write(tmp_path, f"a,b\n{'x' * 200_000},1\n")).columns["a"] == ["x" * 200_000]
+
+
+def test_tables_are_taken_from_and_joined(tmp_path):
+    one, two = load(write(tmp_path, "a,b\n1,2\n3,4\n")), load(write(tmp_path, "b,a\n5,6\n", "u.csv"))
+    made = joined(str(tmp_path), [one, two], ["a"])
+    assert made.columns == {"a": ["1", "3", "6"]} and made.numbers == ["t.csv:2", "t.csv:3", "u.csv:2"] and made.file == str(tmp_path)
+    assert made.take([2, 0]).columns == {"a": ["6", "1"]} and made.take([2, 0]).numbers == ["u.csv:2", "t.csv:2"]

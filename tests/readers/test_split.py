@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.readers.folders import data, rows
 
+from graft.core import Data, Schema
 from graft.errors import DataError, OptionError
 from graft.readers.split import FEW, assign, final_data, fold_data, split_name
 
@@ -235,3 +236,20 @@ def test_no_row_is_lost_or_scored_twice(labels, groups, folds, seed):
             assert not paths(one.train) & paths(one.val)
         if groups is not None:
             assert not set(one.test["group"].to_pylist()) & set(one.learning()["group"].to_pylist())
+
+
+@pytest.mark.parametrize("target", ["tags", "spans", "language"])
+def test_tags_spans_and_running_text_are_drawn_at_random(target):
+    cells = [[f"only {i}"] for i in range(600)] if target != "language" else [""] * 600
+    table = pa.table(
+        {"path": [f"t:{i}" for i in range(600)], "text": ["x"] * 600, "label": cells, "group": [str(i // 4) for i in range(600)]}
+    )
+    if target != "spans":
+        table = table.drop_columns(["group"])
+    found = assign(Data(table, Schema("text", target, input="text"), "f", "/x"))
+    assert [len(part) for part in (found.train, found.val, found.test)] == [360, 120, 120]
+    if target == "spans":
+        groups = [set(part["group"].to_pylist()) for part in (found.train, found.val, found.test)]
+        assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    drawn = sorted(int(path[2:]) for path in paths(found.test))
+    assert drawn != list(range(120)) and len(set(drawn)) == 120

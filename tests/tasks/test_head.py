@@ -30,6 +30,13 @@ def test_linear_and_hidden_layers_are_trained(options):
     assert built["solve"] is None and built["trainable"] and built["head"](7).config["hidden"] == list(options.hidden)
 
 
+def test_mixed_layers_and_attention_are_learnt_by_the_head():
+    mixed = head.fields(Options(layers=("a", "b", 3), mix=True), "class", 2)
+    assert mixed["solve"] is None and mixed["pool"] == "auto" and mixed["head"](12).config["mix"] == 3
+    attending = head.fields(Options(pool="attention"), "class", 2)
+    assert attending["solve"] is None and attending["pool"] == "tokens" and attending["head"](12).takes_mask
+
+
 @pytest.mark.parametrize(("name", "trainable"), [("logistic", True), ("svm", True), ("lda", True), ("svm_rbf", False), ("knn", False)])
 def test_solved_heads_say_whether_gradients_can_improve_them(name, trainable):
     built = head.fields(Options(head=name), "class", 2)
@@ -66,7 +73,7 @@ def test_heads_that_need_all_features_at_once_say_so(name):
 
 
 def test_config_builds_the_same_options_again():
-    options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True)
+    options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True, True)
     config = json.loads(json.dumps(head.fields(options, "class", 2)["config"]))
     again = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
     assert again == options
@@ -84,6 +91,11 @@ def test_config_builds_the_same_options_again():
         ({"pool": "average"}, "class", "avg"),
         ({"head": "svm"}, "number", "svm_rbf"),
         ({"head": "lda"}, "labels", "logistic"),
+        ({"pool": "words"}, "class", "no pooling called"),
+        ({"mix": True}, "class", "task.layers"),
+        ({"mix": True, "layers": ("a", "a")}, "class", "task.layers"),
+        ({"mix": True, "layers": ("a", "b"), "head": "svm"}, "class", "task.head=linear"),
+        ({"pool": "attention", "head": "logistic"}, "class", "task.head=linear"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_repair(change, target, repair):

@@ -7,19 +7,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..core import Backbone
+from ..core import Backbone, TextPrepare
 from ..errors import OptionError, WeightsError
-from . import from_timm, rebuild, weights
+from . import TOKENIZER, rebuild, weights
 
 
 @dataclass(frozen=True)
 class Options:
     """weights: "none" for the same network with random weights (the control "from scratch"); by default the run's.
     image_size: pixels of the square input; by default the size that the run worked with. Position embeddings are resampled.
+    length: most tokens of a text; by default the run's.
     """
 
     weights: str | None = None
     image_size: int | None = None
+    length: int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -31,9 +33,12 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
     if options.weights not in (None, "none", "random"):
         raise OptionError(f"A run's body brings its own weights, so weights '{options.weights}' cannot be given; leave weights out.")
     folder = _model_folder(Path(path).expanduser())
-    described = _described(folder)
-    built = rebuild(described)
-    if options.image_size is not None and options.image_size != built.prepare.size:
+    built = _built(folder)
+    if isinstance(built.prepare, TextPrepare):
+        built = _shortened(built, options)
+    elif options.length is not None:
+        raise OptionError(f"{built.origin.name} looks at images, which have no length; leave length out.")
+    elif options.image_size is not None and options.image_size != built.prepare.size:
         built = _resized(built, options.image_size)
     if options.weights in ("none", "random"):
         return _random(built, options.image_size, seed)
@@ -53,11 +58,19 @@ def _model_folder(run: Path) -> Path:
     raise WeightsError(f"{run} holds no finished model; give the folder of a run that ended, e.g. run:graft-runs/NAME.")
 
 
-def _described(folder: Path) -> dict:
+def _built(folder: Path) -> Backbone:
+    """The body as its description says it, empty."""
     try:
-        return json.loads((folder / "graft.json").read_text(encoding="utf-8"))["backbone"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        described = json.loads((folder / "graft.json").read_text(encoding="utf-8"))["backbone"]
+        file = folder / TOKENIZER if described["prepare"].get("tokenizer") else None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise WeightsError(f"{folder / 'graft.json'} is damaged; export the run again.") from error
+    if file is None:
+        return rebuild(described)
+    try:
+        return rebuild(described, file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{folder} has no {TOKENIZER} that can be read; export the run again.") from error
 
 
 def _data(folder: Path) -> str:
@@ -68,17 +81,42 @@ def _data(folder: Path) -> str:
         return "a former run's data"
 
 
+def _shortened(built: Backbone, options: Options) -> Backbone:
+    """A body of texts with the length that was asked for."""
+    if options.image_size is not None:
+        raise OptionError(f"{built.origin.name} reads texts, which have no image_size; leave it out.")
+    if options.length in (None, built.prepare.length):
+        return built
+    if not built.origin.architecture.startswith("transformers:"):
+        raise OptionError(f"{built.origin.name} reads texts of {built.prepare.length} words; leave length out.")
+    from . import from_transformers
+
+    build = built.origin.build
+    from_transformers.check_length(options.length, build["config"])
+    prepare = replace(built.prepare, length=options.length)
+    return replace(built, prepare=prepare, origin=replace(built.origin, build=build | {"length": options.length}))
+
+
 def _resized(built: Backbone, size: int) -> Backbone:
     if not built.origin.architecture.startswith("timm:"):
         raise OptionError(f"{built.origin.name} works on images of {built.prepare.size} pixels only; leave image_size out.")
+    from . import from_timm
+
     model = from_timm.create(built.origin.build["model"], size, 0)
     return from_timm.assemble(model, built.origin, replace(built.prepare, size=size), size, built.origin.build["cut"])
 
 
 def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
     origin = replace(built.origin, weights="random", sha256="", trained_on="nothing", licence="Apache-2.0", parents=())
+    if origin.architecture.startswith("transformers:"):
+        from . import from_transformers
+
+        made = from_transformers.rebuild(origin.build, built.prepare, seed)
+        return replace(made, origin=origin, names=built.names, pool=built.pool)
     if not origin.architecture.startswith("timm:"):
         return replace(built, origin=origin)
+    from . import from_timm
+
     size = image_size or origin.build["image_size"]
     return from_timm.assemble(from_timm.create(origin.build["model"], size, seed), origin, built.prepare, size, origin.build["cut"])
 

@@ -1,10 +1,17 @@
 """Any network of timm as ordered stages, with the preprocessing and the size its weights were trained with."""
 
+# ruff: noqa: E402
+
 import inspect
 import re
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+from ..core.vision import import_vision
+
+import_vision()  # Before anything imports timm.
 
 import timm
 import torch
@@ -183,44 +190,12 @@ def _hub_id(config: dict) -> str:
 def hub_file(name: str, config: dict, fetch: bool) -> str:
     """The path of a network's safetensors: from the local cache, else, when `fetch`, from the hub. Raises WeightsError."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
     repository = _hub_id(config)
     repair = "give --weights FILE, or use --backbone graft-mini, which needs no download"
     if not repository:
         raise WeightsError(f"The hub has no weights for {name}; {repair}.")
-    try:
-        return hf_hub_download(repository, "model.safetensors", local_files_only=True)
-    except Exception as error:  # not in the cache: huggingface_hub has a dozen ways of saying so
-        if not fetch:
-            raise WeightsError(f"Weights of {name} are not in the local cache and fetching is off; {repair}.") from error
-    if _no_network():
-        raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.")
-    try:
-        return hf_hub_download(repository, "model.safetensors", etag_timeout=5)
-    except (EntryNotFoundError, RepositoryNotFoundError) as error:
-        if "LocalEntryNotFound" not in type(error).__name__:
-            raise WeightsError(f"The hub has no safetensors file for {name} ({repository}); {repair}.") from error
-        raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.") from error
-    except Exception as error:  # no network shows as errors of several libraries below huggingface_hub
-        raise WeightsError(f"The hub cannot be reached for the weights of {name}; {repair}.") from error
-
-
-def _no_network() -> bool:
-    """Whether the hub's name cannot be looked up, which spares half a minute of retries. Behind a proxy it need not be: False."""
-    import socket
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
-
-    from huggingface_hub import constants
-
-    if getproxies():
-        return False
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return True
-    return False
+    return weights.from_hub(partial(hf_hub_download, repository, "model.safetensors"), repository, fetch, name, repair)
 
 
 def _credits(config: dict, source: str) -> tuple[str, str]:

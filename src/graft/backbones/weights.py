@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -57,6 +58,47 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], str]:
     if not tensors:
         raise WeightsError(f"{path} holds no tensors; give the file of a model's state dict.")
     return tensors, digest(path)
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a model's folder under their own names, and a SHA-256: model.safetensors, or the parts that its index names.
+
+    The hash of several parts is that of their hashes, in the parts' order of name. Raises WeightsError: there is no safetensors
+    file (nothing else is read, because it would be unpickled), a part is missing, or a file is damaged.
+    """
+    files = _parts(folder)
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise WeightsError(f"{folder} lacks {missing.name}, a part of its weights; fetch or copy it again.")
+    if not files:
+        other = next((file.name for kind in ("*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack") for file in sorted(folder.glob(kind))), None)
+        what = f"{other}, which graft does not read because it may run code" if other else "no weights"
+        raise WeightsError(f"{folder} has {what}; {SAFE}.")
+    tensors = {name: value for file in files for name, value in _read_safetensors(file).items()}
+    digests = [digest(file) for file in files]
+    return tensors, digests[0] if len(files) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The safetensors files that make up a model, whether they are there or not. Raises WeightsError."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file() or not index.is_file():
+        return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+    try:
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return [folder / Path(name).name for name in sorted(named)]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise WeightsError(f"{index} is damaged; fetch or copy it again.") from error
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of one safetensors file under their own names, and its SHA-256. Raises WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}; give the path of a .safetensors file.")
+    return _read_safetensors(path), digest(path)
+
+
+SAFE = "give model.safetensors: convert other weights where you trust them, with save_file of the package safetensors"
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -132,13 +174,18 @@ def fit(model: nn.Module, tensors: dict[str, Tensor], drop: tuple[str, ...] = CL
     if missing or unexpected or shapes:
         network = (getattr(model, "pretrained_cfg", None) or {}).get("architecture", type(model).__name__)
         raise WeightsError(_difference(source, network, wanted, tensors, missing, unexpected, shapes))
-    bad = next((name for name in wanted if name in tensors and not bool(torch.isfinite(tensors[name]).all())), None)
+    bad = next((name for name in wanted if name in tensors and not _finite(tensors[name])), None)
     if bad is not None:
         raise WeightsError(f"{source} has values that are not finite, first in '{bad}'; use another copy of the weights.")
     with torch.no_grad():
         for name, value in wanted.items():
             if name in tensors:
                 value.copy_(tensors[name])
+
+
+def _finite(values: Tensor) -> bool:
+    """A sum is cheap, and whatever is not finite shows in it; one that overflows is looked into."""
+    return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())
 
 
 def _left_out(name: str, drop: tuple[str, ...]) -> bool:
@@ -182,3 +229,68 @@ def _difference(
 
     lines = [line("missing", missing, str), line("unexpected", unexpected, str), line("of another shape", shapes, sizes)]
     return "\n".join([f"{source} does not fit {network} ({common} of {len(wanted)} tensors fit). {cause}.", *lines])
+
+
+def hub_files(repository: str, patterns: tuple[str, ...], needed: tuple[str, ...], fetch: bool, what: str, repair: str) -> Path:
+    """The folder of a repository's files that fit `patterns`: from the local cache where it has all that is `needed`, else, when
+    `fetch`, from the hub.
+
+    needed: patterns of which each has to be there; "a|b" is one of both. what: whose files, for the sentence of an error; repair:
+    how that sentence ends. Raises WeightsError.
+    """
+    from huggingface_hub import snapshot_download
+
+    tensors = any("safetensors" in names for names in needed)
+
+    def there(folder: Path) -> bool:
+        found = all(any(any(folder.glob(one)) for one in names.split("|")) for names in needed)
+        return found and (not tensors or all(file.is_file() for file in _parts(folder)))
+
+    def get(**how: object) -> str:
+        folder = snapshot_download(repository, allow_patterns=list(patterns), **how)
+        if how.get("local_files_only") and not there(Path(folder)):
+            raise FileNotFoundError(folder)  # an unfinished copy; as good as none
+        return folder
+
+    folder = Path(from_hub(get, repository, fetch, what, repair))
+    if tensors and not _parts(folder):
+        raise WeightsError(f"The hub has no safetensors file for {what} ({repository}); {repair}.")
+    return folder
+
+
+def from_hub(get: Callable[..., str], repository: str, fetch: bool, what: str, repair: str) -> str:
+    """What `get`, a function of huggingface_hub, finds in the local cache, else, when `fetch`, on the hub. Raises WeightsError."""
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return get(local_files_only=True)
+    except Exception as error:  # not in the cache: huggingface_hub has a dozen ways of saying so
+        if not fetch:
+            raise WeightsError(f"Weights of {what} are not in the local cache and fetching is off; {repair}.") from error
+    if _no_network():
+        raise WeightsError(f"The hub cannot be reached for the weights of {what}; {repair}.")
+    try:
+        return get(etag_timeout=5)
+    except (EntryNotFoundError, RepositoryNotFoundError) as error:
+        if "LocalEntryNotFound" not in type(error).__name__:
+            raise WeightsError(f"The hub has no safetensors file for {what} ({repository}); {repair}.") from error
+        raise WeightsError(f"The hub cannot be reached for the weights of {what}; {repair}.") from error
+    except Exception as error:  # no network shows as errors of several libraries below huggingface_hub
+        raise WeightsError(f"The hub cannot be reached for the weights of {what}; {repair}.") from error
+
+
+def _no_network() -> bool:
+    """Whether the hub's name cannot be looked up, which spares half a minute of retries. Behind a proxy it need not be: False."""
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub import constants
+
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False

@@ -12,7 +12,7 @@ from . import advise, cache, check, compare, demo, fit, list, predict, report, r
 
 app = typer.Typer(
     name="graft", rich_markup_mode=None, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="From a folder of labelled photos to a tested model you can ship: graft fit PHOTOS/",
+    help="From labelled photos or texts to a tested model you can ship: graft fit PHOTOS/",
     epilog="Exit codes: 0 done, 1 a defect of graft, 2 something you can mend, 130 stopped with Ctrl-C.",
 )  # fmt: skip
 for name, verb in (

@@ -20,7 +20,7 @@ def compare(
     arms: Annotated[
         str, Option(help="METHOD[@STAGE][:OPTION=VALUE], by comma; finetune@stage3 learns from stage3 on, what is below stays frozen.")
     ] = "extract,lp_ft,scratch",
-    backbones: Annotated[str, Option(help="Bodies, by comma; each is tried with every arm.")] = "graft-mini",
+    backbones: Annotated[str, Option(help="Bodies, by comma; each is tried with every arm. auto: the embedded one.")] = "auto",
     seeds: Annotated[int, Option(help="How many seeds for every arm.")] = 5,
     budget: Annotated[Text, Option(help="Time for all fits together: 90s, 10m, 1h30m.")] = None,
     out: Annotated[Text, Option("--out", "-o", help="The study's folder; new, or that of a study to go on with.")] = None,

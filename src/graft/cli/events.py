@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .words import amount, clock, count, number, some, table
+from .words import amount, clock, count, noun, number, some, table
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,19 @@ def describe(event: Mapping, phase: Mapping | None = None) -> list[Line]:
 
 
 def step(event: Mapping) -> str:
-    """A "step" event on one line."""
+    """A "step" event on one line. Its "modality" says what the rate counts."""
     parts = [where(event), f"{event.get('step', 0):,}/{event.get('steps', 0):,}"]
     if event.get("loss") is not None:
         parts.append(f"loss {number(event['loss'])}")
     if event.get("rate") is not None:
-        parts.append(pace(event["rate"]))
+        parts.append(pace(event["rate"], event.get("modality")))
     if event.get("remaining_s") is not None:
         parts.append(f"{clock(event['remaining_s'])} left")
     return "  ".join(parts)
 
 
-def pace(rate: float) -> str:
-    return f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.1f} images/s"
+def pace(rate: float, modality: object = None) -> str:
+    return f"{rate:,.0f} {noun(modality)}s/s" if rate >= 10 else f"{rate:.1f} {noun(modality)}s/s"
 
 
 def where(event: Mapping) -> str:
@@ -96,7 +96,8 @@ def _backbone(event: Mapping, _) -> list[Line]:
     size = sum(one.get("parameters") or 0 for one in stages)
     parts = [str(event.get("name", ""))]
     parts += [amount(len(stages), "stage"), f"{count(size)} parameters"] if stages else []
-    parts += [f"{event['size']} px"] if event.get("size") else []
+    unit = "tokens" if event.get("modality") == "text" else "px"
+    parts += [f"{event['size']} {unit}"] if event.get("size") else []
     origin = [f"weights {event['weights']}"] if event.get("weights") else []
     origin += [f"trained on {event['trained_on']}"] if event.get("trained_on") not in (None, "", "unknown") else []
     origin += [f"licence {event['licence']}"] if event.get("licence") else []

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from .words import amount, clock, count, label_text, number, some, table
+from .words import amount, clock, count, label_text, noun, number, some, table
 
 LEVELS = ("problem", "warning", "note")
 VERDICTS = {
@@ -20,7 +20,7 @@ def lines(check: Mapping) -> list[str]:
     root = check.get("source") if isinstance(check.get("source"), str) else ""
     out = [_sentence(check, rows, root)]
     for row in rows:
-        out += ["", *_finding(row, root)]
+        out += ["", *_finding(row, root, "text" if check.get("modality") == "text" else "file")]
     told = [(word, _texts(check.get(key))) for word, key in (("looked for", "looked_for"), ("left out", "left_out"))]
     left = [
         (word, "; ".join(text.rstrip(" .") for text in texts) if word == "left out" else ", ".join(texts)) for word, texts in told if texts
@@ -40,21 +40,21 @@ def evidence_lines(evidence: Mapping) -> list[str]:
 def _sentence(check: Mapping, rows: list[Mapping], root: str) -> str:
     counted = [amount(n, level) for level in LEVELS if (n := sum(_level(row) == level for row in rows))]
     counts = check.get("counts")
-    images = sum(map(_total, counts.values())) if isinstance(counts, Mapping) else 0
-    where = " of ".join(filter(None, (amount(images, "image") if images else "", _plain(root))))
+    samples = sum(map(_total, counts.values())) if isinstance(counts, Mapping) else 0
+    where = " of ".join(filter(None, (amount(samples, noun(check.get("modality"))) if samples else "", _plain(root))))
     said = " and ".join(filter(None, (", ".join(counted[:-1]), *counted[-1:]))) or "nothing was found"
     took = f", in {clock(check['seconds'])}" if _known(check.get("seconds")) else ""
     return said + (f" in {where}" if where else "") + took
 
 
-def _finding(row: Mapping, root: str) -> list[str]:
-    """level, text, effect and repair, each on a line; the files on a last one."""
+def _finding(row: Mapping, root: str, unit: str) -> list[str]:
+    """level, text, effect and repair, each on a line; the files, or texts, on a last one."""
     texts = {key: _plain(row.get(key) or "") for key in ("text", "effect", "repair")}
     texts["text"] = texts["text"] or _plain(row.get("kind") or "").replace("_", " ")
     found = [(_level(row), texts["text"]), *(("  " + key, texts[key]) for key in ("effect", "repair") if texts[key])]
     files = [_plain(_inside(file, root)) for file in _texts(row.get("files"))]
     if files:
-        found.append(("  files", f"{amount(len(files), 'file')}: {some(files, most=NAMED)}" if len(files) > NAMED else some(files)))
+        found.append((f"  {unit}s", f"{amount(len(files), unit)}: {some(files, most=NAMED)}" if len(files) > NAMED else some(files)))
     if suggested := _suggested(row, root):
         found.append(("  such as", suggested))
     return [f"{label:<11}{text}" for label, text in found]

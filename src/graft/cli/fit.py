@@ -15,18 +15,18 @@ Text = str | None
 
 @verb
 def fit(
-    data: Annotated[Text, Argument(help="A folder of class folders, or a CSV, JSONL or Parquet table.", show_default=False)] = None,
-    backbone: Annotated[Text, Option("--backbone", "-b", help="graft-mini, gabor, run:PATH or any timm name.")] = None,
+    data: Annotated[Text, Argument(help="A folder or table of images or texts; CoNLL, SQuAD, .txt.", show_default=False)] = None,
+    backbone: Annotated[Text, Option("--backbone", "-b", help="graft-mini, minilm, run:PATH, timm's names, text bodies' folders.")] = None,
     weights: Annotated[Text, Option(help="A file of weights (.safetensors, or .pth without pickled code).")] = None,
     method: Annotated[Text, Option("--method", "-m", help="How to transfer; graft list --kind method.")] = None,
-    task: Annotated[Text, Option(help="classification, multilabel or regression.")] = None,
+    task: Annotated[Text, Option(help="What is learnt; graft list --kind task.")] = None,
     head: Annotated[Text, Option(help="The head; graft list --kind head.")] = None,
     epochs: Annotated[Text, Option(help="Epochs of training.")] = None,
     lr: Annotated[Text, Option(help="Learning rate.")] = None,
     image_size: Annotated[Text, Option(help="Pixels a side.")] = None,
     freeze: Annotated[Text, Option(help="Freeze up to this stage, a name or a number.")] = None,
     layers: Annotated[Text, Option(help="Stages whose features are used, by comma.")] = None,
-    pool: Annotated[Text, Option(help="avg, max, cls or flatten.")] = None,
+    pool: Annotated[Text, Option(help="avg, max, cls, flatten; of texts also last, attention.")] = None,
     augment: Annotated[Text, Option(help="none, light, medium or strong.")] = None,
     views: Annotated[Text, Option(help="Augmented views of each image, drawn and computed once.")] = None,
     reader: Annotated[Text, Option(help="How the data are read; graft list --kind reader.")] = None,

@@ -1,10 +1,12 @@
-"""graft predict: what a model says about images."""
+"""graft predict: what a model says about images or texts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from . import texts
 from .answer import Answer, verb
 from .images import find
 from .predictions import as_csv, as_table, entry
@@ -13,17 +15,26 @@ from .predictions import as_csv, as_table, entry
 @verb
 def predict(
     model: Annotated[Path, Argument(help="A run, its model folder, or a copy of it.", show_default=False)],
-    paths: Annotated[list[str], Argument(help="Images, folders of them, or - for a list on stdin.", show_default=False)],
+    what: Annotated[
+        list[str], Argument(help="Images or folders of them; or texts, tables (.csv), lists (.txt). - for stdin.", show_default=False)
+    ],
     top: Annotated[int | None, Option(min=1, help="How many labels each: 5 with --json, else 1.", show_default=False)] = None,
-    batch: Annotated[int, Option(min=1, help="Images at a time.")] = 32,
+    batch: Annotated[int, Option(min=1, help="Images or texts at a time.")] = 32,
+    text: Annotated[str, Option("--text", help="The column of a table that holds the texts.", show_default=False)] = "",
+    context: Annotated[str, Option("--context", help="Where answers are: a text, a .txt file, a table's column.", show_default=False)] = "",
     csv: Annotated[bool, Option("--csv", help="Print CSV.")] = False,
     json: Annotated[bool, Option("--json", help="Print a JSON list.")] = False,
 ) -> Answer:
-    """Predict labels. Images that cannot be read are named on stderr and the others predicted; the exit code is then 2."""
+    """Predict labels. What cannot be read is named on stderr and the rest predicted; the exit code is then 2."""
     from .. import api
 
-    images, top = find(paths), top or (5 if json else 1)
-    found = api.load(model).predict(images, top=top, batch=batch)
+    top, held = top or (5 if json else 1), api.load(model)
+    if held.modality == "text":
+        asked = texts.find(what, text, context)
+        answers = held.predict([item for _, item in asked], top=top, batch=batch)
+        found = [replace(one, path=name) for one, (name, _) in zip(answers, asked, strict=True)]
+    else:
+        found = held.predict(find(what), top=top, batch=batch)
     data = [entry(one) for one in found]
     problems = tuple(f"error: {one.error if str(one.path) in one.error else f'{one.path}: {one.error}'}" for one in found if one.error)
     text = "" if json else as_csv(data, top) if csv else as_table(data, top)

@@ -3,6 +3,7 @@
 import csv
 import io
 
+from . import texts
 from .words import label_text, number, table
 
 
@@ -18,11 +19,14 @@ def _others(one: dict, top: int) -> list[list]:
 
 
 def as_table(data: list[dict], top: int) -> str:
-    """path, label, probability, then label and probability of each further rank; without the images that failed."""
+    """path, label, probability, then label and probability of each further rank; without those that failed. Of names in a text only
+    these are shown; "no answer" stands for an empty one."""
     data = [one for one in data if "error" not in one]
     pairs = [[(one["label"], one["probability"]), *_others(one, top)] for one in data]
     widest = max((len(one) for one in pairs), default=0)
-    cells = [[cell for label, p in one for cell in (label_text(label), "" if p is None else number(p))] for one in pairs]
+    cells = [
+        [cell for label, p in one for cell in (texts.told(label) or label_text(label), "" if p is None else number(p))] for one in pairs
+    ]
     return table([(str(one["path"]), *row, *[""] * (2 * widest - len(row))) for one, row in zip(data, cells, strict=True)])
 
 
@@ -33,6 +37,7 @@ def as_csv(data: list[dict], top: int) -> str:
     write(["path", "label", "probability", *(f"{word}_{n}" for n in range(2, top + 1) for word in ("label", "probability")), "error"])
     for one in data:
         more = [cell for pair in ([*_others(one, top), *[["", ""]] * top])[: top - 1] for cell in pair]
-        label = ";".join(map(str, one["label"])) if isinstance(one["label"], list | tuple) else one["label"]
+        label = texts.names(one["label"]) if texts.pairs(one["label"]) else one["label"]
+        label = ";".join(map(str, label)) if isinstance(label, list | tuple) else label
         write([one["path"], label, one["probability"], *more, one.get("error", "")])
     return file.getvalue().rstrip("\n")

@@ -46,9 +46,11 @@ class Silent:
     def __init__(self):
         self.folder: str | None = None
         self.phase: Mapping = {}
+        self.modality: str | None = None
 
     def __call__(self, event: Mapping) -> None:
         self.folder = event.get("folder") or self.folder
+        self.modality = event.get("modality") or self.modality
         if event.get("event") == "phase":
             self.phase = event
 
@@ -69,7 +71,7 @@ class Plain(Silent):
         name = event.get("event")
         if name in self._told and not self._due(name, event):
             return
-        lines = [Line("step", step(event))] if name == "step" else describe(event, self.phase)
+        lines = [Line("step", step({**event, "modality": self.modality}))] if name == "step" else describe(event, self.phase)
         for line in lines:
             self._stream.write(f"{line.label:<9} {line.text}".rstrip() + "\n")
         if lines:
@@ -123,7 +125,7 @@ class Live(Silent):
         name = where(event)
         label = f"{name}  {event['epoch']}/{epochs}" if event.get("epoch") and epochs else name
         left = "" if event.get("remaining_s") is None else f"{clock(event['remaining_s'])} left"
-        rate = "" if event.get("rate") is None else pace(event["rate"])
+        rate = "" if event.get("rate") is None else pace(event["rate"], self.modality)
         score = "  ".join(filter(None, ("" if event.get("loss") is None else f"loss {number(event['loss'])}", self._score)))
         shown = {"total": event.get("steps") or 1, "pace": rate, "left": left, "score": score}
         if self._task is None:

@@ -46,9 +46,22 @@ def _chosen(scores: dict) -> str:
 def places(folder: Path | str) -> str:
     """Where the model and the report are, and the next commands."""
     folder = Path(folder)
+    what = _TAKES.get(_modality(folder), "PHOTOS...")
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     return table([
         ("model", str(folder / "model")), ("report", str(folder / "report.html")),
-        ("next", f"graft predict {folder / 'model'} PHOTOS..."), ("", f"graft show {folder}"),
+        ("next", f"graft predict {folder / 'model'} {what}"), ("", f"graft show {folder}"),
     ])  # fmt: skip
+
+
+_TAKES = {"text": "'A TEXT'...", "spans": "'A QUESTION' --context TEXT.txt"}
+
+
+def _modality(folder: Path) -> str:
+    """What the run learnt from, by its data.json: the key of what its model takes."""
+    try:
+        schema = json.loads((folder / "data.json").read_text(encoding="utf-8"))["schema"]
+        return schema["target"] if schema["target"] in _TAKES else schema["modality"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

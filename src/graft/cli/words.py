@@ -31,6 +31,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def noun(modality: object) -> str:
+    """What the samples are called: "text" where the modality is that, else "image"; `amount` makes many of it."""
+    return "text" if modality == "text" else "image"
+
+
 def amount(value: int, word: str) -> str:
     """1 file; 3 files; 2 classes."""
     return f"{value:,} {word}" if value == 1 else f"{value:,} {word}{'es' if word.endswith('s') else 's'}"

@@ -6,8 +6,9 @@ from .net import Net
 from .phase import Batch, Group, Phase, Schedule, Solution, Stream, Trained
 from .run import Run
 from .task import Task
+from .text import TextPrepare
 
 __all__ = [
     "Backbone", "Batch", "Data", "Group", "Net", "Note", "Origin", "Phase", "Plan", "Prepare", "Run", "Schedule",
-    "Schema", "Solution", "Stage", "State", "Stream", "Task", "Trained",
+    "Schema", "Solution", "Stage", "State", "Stream", "Task", "TextPrepare", "Trained",
 ]  # fmt: skip

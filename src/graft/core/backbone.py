@@ -1,9 +1,16 @@
 """A pre-trained body: its stages in order, what it expects and where it comes from."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .text import TextPrepare
 
 State = dict[str, Tensor]
 """Carried from stage to stage. "x" is the main tensor; other keys (masks, skips) pass along. Pooled taps are "tap0", "tap1", ..."""
@@ -38,6 +45,10 @@ class Prepare:
     def resize(self) -> int:
         return int(self.size / self.crop)  # rounded down, as timm does
 
+    def blank(self, cells: int = 0) -> State:
+        """The state at depth 0 of one image of zeros; `cells` means something for texts alone."""
+        return {"x": torch.zeros(1, 3, self.size, self.size)}
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -61,10 +72,12 @@ class Origin:
 @dataclass(frozen=True)
 class Backbone:
     """stages[i] maps State to State; names, widths (channels after it), strides (pixels per cell; 0 where there is no grid)
-    and forms ("map": [n, c, h, w]; "tokens": [n, l, c]; "vector": [n, c]) describe what comes out of it.
+    and forms ("map": [n, c, h, w]; "tokens": [n, l, c] of patches; "text": [n, l, c] with state["mask"] [n, l], true for real
+    tokens; "vector": [n, c]) describe what comes out of it.
 
-    pool: the pooling this body was trained with ("avg", "max", "cls" or "flatten"). prefix_tokens: tokens before the
-    patches in the "tokens" form.
+    pool: the pooling this body was trained with ("avg", "max", "cls", "last" or "flatten"). prefix_tokens: tokens before the
+    patches in the "tokens" form. language_head(): a module [n, l, c] -> [n, l, vocabulary] that names the tokens, with what
+    the published weights hold of it. causal: whether a token sees only those before it.
     """
 
     stages: nn.ModuleList
@@ -72,24 +85,26 @@ class Backbone:
     widths: tuple[int, ...]
     strides: tuple[int, ...]
     forms: tuple[str, ...]
-    prepare: Prepare
+    prepare: Prepare | TextPrepare
     origin: Origin
     pool: str = "avg"
     prefix_tokens: int = 0
+    language_head: Callable[[], nn.Module] | None = None
+    causal: bool = False
 
     def __post_init__(self) -> None:
         lengths = {len(self.stages), len(self.names), len(self.widths), len(self.strides), len(self.forms)}
         if len(lengths) != 1:
             raise ValueError("a backbone needs one name, width, stride and form for each stage")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The whole body on a batch [n, 3, h, w]; the last stage's "x"."""
-        state: State = {"x": x}
+    def forward(self, batch: Tensor | State) -> Tensor:
+        """The whole body on a batch [n, 3, h, w], or the state of texts at depth 0; the last stage's "x"."""
+        state: State = dict(batch) if isinstance(batch, dict) else {"x": batch}
         for stage in self.stages:
             state = stage(state)
         return state["x"]
 
-    def measured(self) -> "Backbone":
+    def measured(self) -> Backbone:
         """Widths and strides replaced by those of a real pass over one zero image (eval mode, modes restored)."""
         modes = [m.training for m in self.stages.modules()]
         self.stages.eval()

@@ -9,8 +9,10 @@ import pyarrow as pa
 class Schema:
     """What goes in and what comes out.
 
-    modality: "image". target: "class" (one label of `classes`), "labels" (any of `classes`) or "number".
-    centre, spread: mean and standard deviation of a "number" target over the rows that learn.
+    modality: "image" or "text". target: "class" (one label of `classes`), "labels" (any of `classes`) or "number"; of texts
+    also "tags" (one of `classes` for each word, IOB2), "spans" (answers inside a context) or "language" (the text itself).
+    centre, spread: mean and standard deviation of a "number" target over the rows that learn. longest: most words of a
+    row, for "tags".
     """
 
     modality: str
@@ -20,6 +22,7 @@ class Schema:
     label: str = "label"
     centre: float = 0.0
     spread: float = 1.0
+    longest: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Plan:
 @dataclass(frozen=True)
 class Data:
     """Tables with the columns `schema.input` (string), `schema.label` (string, list<string> or double) and, optionally, `group`.
+
+    Of texts, the column `path` names a sample for people ("train.csv:12") and `text` holds it: a string, or list<string>, its
+    words, for "tags" (whose labels are list<string>, one a word). For "spans", `text` is the question, `context` holds the
+    answers, `label` (list<string>) is their texts and `starts` (list<int64>) their first characters.
 
     As a reader returns it, the tables are the splits found on disk. After `readers.split.assign`, `train` learns, `val`
     selects and `test` scores, and `plan` says where they came from. fingerprint: hex digest of the rows and file contents.

@@ -13,17 +13,19 @@ class Net(nn.Module):
 
     A depth counts finished steps: depth d < len(stages) + 1 means that the first d stages have run; depth
     len(stages) + 1 (`self.pooled`) means that the taps are pooled and joined into one vector [n, width], held in "x".
-    A batch is a tensor [n, 3, h, w] (depth 0) or a State at the depth `start`.
+    A batch is a tensor [n, 3, h, w] (depth 0) or a State at the depth `start`; that of texts at depth 0 holds "ids" and "mask".
 
-    pool(x, form) -> [n, c]: parameter-free, applied to each tapped stage's output as soon as that stage has run, so
-    that a state kept at any depth carries all the earlier taps it will need.
+    pool(state, form) -> [n, c], or [n, m, c] where words or tokens stay apart: parameter-free, applied to each tapped stage's
+    output as soon as that stage has run, so that a state kept at any depth carries all the earlier taps it will need. A head
+    with the attribute `takes_mask` is called with the mask of the tokens too.
     """
 
-    def __init__(self, backbone: Backbone, pool: Callable[[Tensor, str], Tensor], head: nn.Module, taps: tuple[int, ...]):
+    def __init__(self, backbone: Backbone, pool: Callable[[State, str], Tensor], head: nn.Module, taps: tuple[int, ...]):
         super().__init__()
         self.stages, self.head = backbone.stages, head
         self.names, self.forms, self.origin, self.prepare = backbone.names, backbone.forms, backbone.origin, backbone.prepare
         self.strides, self.widths = backbone.strides, backbone.widths
+        self.language_head, self.causal = backbone.language_head, backbone.causal
         self.pool, self.taps = pool, tuple(sorted(taps))
 
     @property
@@ -39,12 +41,15 @@ class Net(nn.Module):
                 break
             state = self.stages[depth](state)
             if depth in self.taps:
-                state[f"tap{self.taps.index(depth)}"] = self.pool(state["x"], self.forms[depth])
+                state[f"tap{self.taps.index(depth)}"] = self.pool(state, self.forms[depth])
         if stop == self.pooled and start < self.pooled:
             taps = [state[f"tap{i}"] for i in range(len(self.taps))]
-            state = {"x": taps[0] if len(taps) == 1 else torch.cat(taps, 1)}
+            joined = {"x": taps[0] if len(taps) == 1 else torch.cat(taps, -1)}
+            # Where tokens stay apart, the head must know which are real.
+            state = joined if joined["x"].ndim == 2 or "mask" not in state else joined | {"mask": state["mask"]}
         return state
 
     def forward(self, batch: Tensor | State, start: int = 0) -> Tensor:
         """The head's outputs [n, k] (logits, or standardised numbers)."""
-        return self.head(self.advance(batch, start, self.pooled)["x"])
+        state = self.advance(batch, start, self.pooled)
+        return self.head(state["x"], state["mask"]) if getattr(self.head, "takes_mask", False) else self.head(state["x"])

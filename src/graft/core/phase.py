@@ -37,12 +37,13 @@ class Stream:
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensor [n, 3, h, w], or a State at depth `start`. targets as `task.encode` gives them, soft when mixed.
-    rows: row numbers [n] in the stream's table."""
+    rows: row numbers [n] in the stream's table; table: that table, in batches that are scored."""
 
     inputs: Tensor | State
     targets: Tensor
     rows: Tensor
     start: int = 0
+    table: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Phase:
     averaged weights that are evaluated and kept, 0 for none. patience: epochs without a better selection score before
     the phase stops, 0 for never. keep: "best" epoch on the selecting rows, or "last".
     seconds: stop at the end of the epoch in which this much time has passed, and run the schedule by time; None for no limit.
+    score: whether each epoch is scored on the selecting rows; False, with keep "last", where the head knows nothing yet.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Phase:
     patience: int = 0
     keep: str = "best"
     seconds: float | None = None
+    score: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor, nn
 
-from .data import Schema
-from .phase import Solution
+from .data import Data, Schema
+from .phase import Batch, Solution
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Task:
     """Plain functions, so that a task is a value.
 
     head(width) -> nn.Module: [n, width] pooled features to [n, outputs].
-    pool: "auto", "avg", "max", "cls" or "flatten"; layers: names or numbers of the stages whose features are used, empty for the last.
+    pool: a mode of graft.heads.pool; "words" and "tokens" leave a row a word or token, and the head maps each.
+    layers: names or numbers of the stages whose features are used, empty for the last.
     solve(features float32 [n, width], targets, seed) -> Solution, or None where the head is trained by gradient descent.
     encode(table) -> targets: int64 [n] ("class"), float32 [n, k] ("labels"), float32 [n, 1] standardised ("number").
     loss(outputs, targets, smoothing=0.0, weights=None) -> scalar mean; takes soft class targets [n, k] too.
@@ -24,6 +26,11 @@ class Task:
     metrics(decoded [n, k], targets) -> {name: float}, numpy in, pure; `targets` as `encode` gives them.
     primary: the metric that selects and headlines; higher: whether more is better.
     trainable: whether the head can be trained by gradient descent (an RBF SVM or k-NN head cannot).
+    summarise(outputs, batch) -> float32 [n, m] on the CPU: rows of one width that decode, metrics and the run's files take, for
+        a net that gives a row a token; None where the outputs are such rows.
+    expand(data, prepare) -> Data: rows as the net needs them (windows of long contexts, blocks of running text), made once the
+        splits have their roles; None where they are already.
+    calibrated: whether probabilities are divided by a temperature that is fitted.
     config: JSON, enough to build the same task again with `catalog.resolve("task", name)(schema, Options(**config))`.
     """
 
@@ -40,4 +47,7 @@ class Task:
     layers: tuple[str | int, ...] = ()
     solve: Callable[[np.ndarray, np.ndarray, int], Solution] | None = None
     trainable: bool = True
+    summarise: Callable[[Tensor, Batch], Tensor] | None = None
+    expand: Callable[[Data, Any], Data] | None = None
+    calibrated: bool = True
     config: dict = field(default_factory=dict)

@@ -76,10 +76,13 @@ class Streams:
         # As order.batches cuts: a last batch of one row is joined to the one before.
         return -(-n // stream.batch) - int(n > stream.batch and (n - 1) % stream.batch == 0)
 
-    def files(self, table: pa.Table, rows: Iterable[int]) -> list[str]:
-        """The paths of these rows."""
-        column = table.column(self.column)
-        return [column[int(row)].as_py() for row in rows]
+    def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
+        """Row numbers of each batch of one epoch; see order.batches."""
+        return order.batches(stream, classes, self.seed, *tag)
+
+    def cells(self, table: pa.Table) -> np.ndarray:
+        """How long each row [n] is: images are all alike."""
+        return np.zeros(len(table), np.int64)
 
     def epoch(self, stream: Stream, tag: tuple[str | int, ...]) -> Iterator[Batch]:
         """One epoch in random order; another tag, another epoch. Two streams of one phase need different tags.
@@ -93,7 +96,7 @@ class Streams:
             return
         targets = self.encode(stream.table)
         hard = targets.ndim == 1 and not targets.is_floating_point()
-        groups = order.batches(stream, targets.numpy() if hard else None, self.seed, *tag)
+        groups = self.groups(stream, targets.numpy() if hard else None, *tag)
         augment = stream.augment and self.augment.active
         jobs = self._jobs(stream.table, groups, tag if augment else None)
         for number, batch in enumerate(self._batches(jobs, groups, targets)):
@@ -119,11 +122,7 @@ class Streams:
             self._digests[path] = future.result()
         return [self._digests[path] for path in paths]
 
-    def view(self, view: int) -> str:
-        """What decides how a view differs from the file, in words: it names the activations that are kept of it."""
-        return "plain" if view == PLAIN else f"{replace(self.augment.options, preset='', views=0)} seed {self.seed} view {view}"
-
-    def pixels(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[Tensor]:
+    def inputs(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[Tensor]:
         """uint8 [batch, size, size, 3] of (row, view) pairs in their order; the last batch may be smaller.
 
         A view is drawn from its number, the seed and the file's content alone, so it is the same in every table and run.
@@ -155,7 +154,7 @@ class Streams:
                     job.cancel()
 
     def makers(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[Callable[[], Tensor]]:
-        """What makes the batches of `pixels`, each in the thread that calls it."""
+        """What makes the batches of `inputs`, each in the thread that calls it."""
         paths, size = table.column(self.column).to_pylist(), self.prepare.size
         self.digests(table)
 
@@ -240,8 +239,19 @@ class Streams:
         return image
 
 
+def names(table: pa.Table, rows: Iterable[int], column: str = "path") -> list[str]:
+    """What names these rows for people: their paths, or where there are none, the cells of `column`."""
+    cells = table.column("path" if "path" in table.column_names else column)
+    return [str(cells[int(row)].as_py()) for row in rows]
+
+
+def named(view: int, augment: Augment, seed: int) -> str:
+    """What decides how a view differs from the sample, in words: it names the activations that are kept of it."""
+    return "plain" if view == PLAIN else f"{replace(augment.options, preset='', views=0)} seed {seed} view {view}"
+
+
 AHEAD = 6
-"""Batches of `pixels` that are being decoded while the first of them is used."""
+"""Batches of `inputs` that are being decoded while the first of them is used."""
 
 
 def _read(path: str) -> bytes:

@@ -11,7 +11,7 @@ from ..core import Net, State
 from . import device, prefix, ways
 from .device import Machine
 from .store import Store
-from .ways import FLOAT, SHORT, Way
+from .ways import FLOAT, SHORT, Inputs, Way
 
 AGREE = 0.995
 """Least share of held-out decisions that must be the same with bfloat16 features as with float32 ones."""
@@ -42,63 +42,70 @@ class Forms:
 
     store: Store | None = None
     _digest: str = ""
+    _cells: int = 0
     _work: float = 0.0
-    _ways: dict[torch.dtype, Way] = field(default_factory=dict)
+    _ways: dict[tuple, Way] = field(default_factory=dict)
 
-    def work(self, net: Net, stop: int, digest: str) -> float:
-        """Multiply-adds of an image, in thousand millions."""
-        if digest != self._digest:
-            self._digest, self._work, self._ways = digest, prefix.work(net, stop), {}
+    def work(self, net: Net, stop: int, digest: str, cells: int = 0) -> float:
+        """Multiply-adds of an image, or of a text of so many tokens, in thousand millions."""
+        if (digest, cells) != (self._digest, self._cells):
+            self._ways = self._ways if digest == self._digest else {}
+            self._digest, self._cells, self._work = digest, cells, prefix.work(net, stop, cells)
         return self._work
 
-    def compiled(self, net: Net, stop: int, dtype: torch.dtype, digest: str) -> Way:
+    def compiled(self, net: Net, stop: int, dtype: torch.dtype, digest: str, shown: Inputs) -> Way:
         """Raises RuntimeError as ways.compiled does."""
-        self.work(net, stop, digest)
-        if dtype not in self._ways:
-            self._ways[dtype] = ways.compiled(net, stop, dtype, self.store, digest)
-        return self._ways[dtype]
+        key = dtype, tuple(shown) if isinstance(shown, dict) else ()
+        if key not in self._ways:
+            self._ways[key] = ways.compiled(net, stop, dtype, self.store, digest, shown)
+        return self._ways[key]
 
 
-def by_rule(net: Net, stop: int, rows: int, machine: Machine, precision: str, forms: Forms, digest: str) -> Choice:
-    """What is known without a trial, for `rows` images up to depth `stop`.
+def by_rule(
+    net: Net, stop: int, rows: int, machine: Machine, precision: str, forms: Forms, digest: str, shown: Inputs, cells: int = 0
+) -> Choice:
+    """What is known without a trial, for `rows` images, or texts of so many tokens, up to depth `stop`; shown: see ways.example.
 
     precision: "exact" is float32, "fast" bfloat16 where the machine multiplies it natively, "auto" as above.
     """
-    total = forms.work(net, stop, digest) * rows
+    total = forms.work(net, stop, digest, cells) * rows
+    about = machine, forms, digest, shown
     native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
     if precision == "fast" and native:
-        short, why = _fastest(net, stop, total, machine, SHORT, forms, digest)
+        short, why = _fastest(net, stop, total, SHORT, *about)
         return Choice(short, short, f"fast was asked for{why}")
-    exact, why = _fastest(net, stop, total, machine, FLOAT, forms, digest)
+    exact, why = _fastest(net, stop, total, FLOAT, *about)
     if precision == "exact":
         return Choice(exact, None, f"exact was asked for{why}")
     if not native:
         return Choice(exact, None, f"this machine has no native bfloat16{why}")
     if total < WORTH_SHORTENING:
         return Choice(exact, None, f"at {total:,.0f} thousand million multiply-adds there is no time to win with bfloat16{why}")
-    short, why = _fastest(net, stop, total, machine, SHORT, forms, digest)
+    short, why = _fastest(net, stop, total, SHORT, *about)
     return Choice(exact, short, why, tried=True)
 
 
-def _fastest(net: Net, stop: int, total: float, machine: Machine, dtype: torch.dtype, forms: Forms, digest: str) -> tuple[Way, str]:
+def _fastest(
+    net: Net, stop: int, total: float, dtype: torch.dtype, machine: Machine, forms: Forms, digest: str, shown: Inputs
+) -> tuple[Way, str]:
     """The fastest way in this precision, and what there is to say about it."""
     if machine.device.type == "cuda":
-        return ways.direct(net, stop, machine, dtype), ""
+        return ways.direct(net, stop, machine, dtype, shown), ""
     if total < WORTH_COMPILING:
-        return ways.direct(net, stop, machine, dtype), "; too little work for a compiled form to pay"
+        return ways.direct(net, stop, machine, dtype, shown), "; too little work for a compiled form to pay"
     why = ways.why_not_compiled()
     if not why:
         try:
-            return forms.compiled(net, stop, dtype, digest), ""
+            return forms.compiled(net, stop, dtype, digest, shown), ""
         except RuntimeError as error:
             why = str(error)
-    return ways.direct(net, stop, machine, dtype), f"; {why}, so torch runs it"
+    return ways.direct(net, stop, machine, dtype, shown), f"; {why}, so torch runs it"
 
 
-def key(digest: str, way: Way) -> str:
-    """The name of the shelf for the states that a way makes of a prefix. Ways have shelves of their own, because their last
-    bits differ, and a run that is resumed must find what it would have computed."""
-    return device.short_digest(digest, way.name, way.batch)
+def key(digest: str, way: Way, cells: int = 0) -> str:
+    """The name of the shelf for the states that a way makes of a prefix, of texts for those of one length. Ways have shelves of
+    their own, because their last bits differ, and a run that is resumed must find what it would have computed."""
+    return device.short_digest(digest, way.name, *((way.rows(cells), cells) if cells else (way.batch,)))
 
 
 def spread(rows: int) -> np.ndarray:
@@ -108,7 +115,7 @@ def spread(rows: int) -> np.ndarray:
 
 def verdict(exact: State, short: State, targets: Tensor, faster: float | None) -> tuple[bool, str]:
     """Whether bfloat16 is taken, and why. faster: how many times, None where it was not timed."""
-    same, n = agreement(_vectors(exact), _vectors(short), targets.numpy()), len(targets)
+    same, n = agreement(_vectors(exact), _vectors(short), _decisions(targets)), len(targets)
     error = float((exact["x"] - short["x"].float()).norm() / exact["x"].norm().clamp(min=1e-12))
     words = f"features differ by {error:.1%}, and {same:.1%} of {n} held-out decisions are the same"
     if same < AGREE:
@@ -123,8 +130,17 @@ def _vectors(state: State) -> np.ndarray:
     if x.ndim == 4:
         x = x.mean((2, 3))
     elif x.ndim == 3:
-        x = x.mean(1)
+        real = state.get("mask", torch.ones(x.shape[:2])).to(x.dtype)[..., None]
+        x = (x * real).sum(1) / real.sum(1).clamp(min=1) if real.shape[1] == x.shape[1] else x.mean(1)
     return x.numpy().astype(np.float64)
+
+
+def _decisions(targets: Tensor) -> np.ndarray:
+    """What a trial tells apart: the targets, or where a row has many (a tag a word), whether the first of them is the commonest."""
+    if targets.ndim == 2 and not targets.is_floating_point():
+        first = targets[:, 0]
+        return (first == first.mode().values).long().numpy()
+    return targets.numpy()
 
 
 def agreement(exact: np.ndarray, short: np.ndarray, targets: np.ndarray) -> float:

@@ -7,7 +7,9 @@ import hashlib
 import os
 import platform
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +28,16 @@ class Machine:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def learning(self) -> Iterator[None]:
+        """Around a forward pass that gradients follow: autocast, and attention as plain matrix products on a CPU, whose fused kernel
+        takes four times as long in its backward pass (docs/benchmarks.md)."""
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else contextlib.nullcontext()
+        with self.autocast(), plain:
+            yield
 
     def place(self, value):
         """A tensor, a State or a module on this device; what has rows and columns in channels_last, as convolutions like it."""
@@ -118,14 +130,15 @@ def peak_memory_mb(machine: Machine) -> float:
 
 def describe(machine: Machine) -> dict:
     """The environment, for the report."""
+    from importlib.metadata import version
+
     import psutil
-    import timm
 
     from .. import __version__
 
     return {
         "graft": __version__, "python": platform.python_version(), "platform": platform.platform(), "torch": torch.__version__,
-        "timm": timm.__version__, "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "timm": version("timm"), "cpu": cpu_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "device": torch.cuda.get_device_name() if machine.device.type == "cuda" else "cpu",
     }  # fmt: skip
@@ -141,12 +154,16 @@ def cpu_name() -> str:
 
 
 @torch.no_grad()
-def blank(net: Net, stop: int) -> State:
-    """The state of one zero image at depth `stop`, for its shapes; eval mode, and the net's modes are restored."""
+def blank(net: Net, stop: int, cells: int = 0) -> State:
+    """The state of one zero image, or of a text of so many tokens, at depth `stop`, for its shapes; eval mode, and the net's modes
+    are restored."""
     modes = [module.training for module in net.modules()]
     net.eval()
     where = next((p.device for p in net.parameters()), torch.device("cpu"))
-    state = net.advance(torch.zeros(1, 3, net.prepare.size, net.prepare.size, device=where), 0, stop)
+    begin = net.prepare.blank(cells)
+    if isinstance(net.pool, partial) and net.pool.keywords.get("mode") == "words":
+        begin["words"] = torch.zeros(begin["mask"].shape, dtype=torch.int64)
+    state = net.advance({key: value.to(where) for key, value in begin.items()}, 0, stop)
     for module, mode in zip(net.modules(), modes, strict=True):
         module.training = mode
     return state
@@ -154,7 +171,7 @@ def blank(net: Net, stop: int) -> State:
 
 def pooled_width(net: Net) -> int:
     """The width of the net's pooled features."""
-    return blank(net, net.pooled)["x"].shape[1]
+    return blank(net, net.pooled)["x"].shape[-1]
 
 
 def short_digest(*parts: object) -> str:

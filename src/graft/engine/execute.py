@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import Data, Net, Phase, Task, Trained
 from ..data import order
-from ..data.streams import Streams
+from ..data.streams import Streams, names
 from ..heads import rebuild
 from . import checkpoint, forward, precision, prefix, train
 from .device import Machine
@@ -106,7 +106,7 @@ def _perform(phase: Phase, number: int, setting: Setting) -> Trained:
         setting.journal.write("kept", run=setting.run, phase=phase.name, epoch=row["epoch"], select=row["select"])
 
     def predict(table: pa.Table) -> Tensor:
-        return forward.outputs(setting.net, setting.streams.plain(table), setting.machine)
+        return forward.outputs(setting.net, setting.streams.plain(table), setting.machine, setting.task.summarise)
 
     return Trained(setting.net, row["select"], row["epoch"], predict)
 
@@ -138,13 +138,20 @@ def _prefix(phase: Phase, setting: Setting) -> tuple[int, str]:
     augment = setting.streams.augment
     # A head that is solved needs its features, however many they are.
     fits = setting.passes.fits if phase.solve is None else lambda nbytes: True
-    return prefix.depth(setting.net, phase, _rows(phase, setting), fits, augment.active, augment.options.views)
+    rows, cells = _rows(phase, setting), _cells(phase, setting)
+    return prefix.depth(setting.net, phase, rows, fits, augment.active, augment.options.views, cells)
+
+
+def _cells(phase: Phase, setting: Setting) -> int:
+    """How many tokens the learning texts have on average; 0 for images."""
+    found = setting.streams.cells(phase.streams["train"].table)
+    return int(np.ceil(found.mean())) if len(found) else 0
 
 
 def _feed(phase: Phase, setting: Setting) -> Feed:
     depth, _ = _prefix(phase, setting)
     tick = setting.journal.progress(f"{phase.name}: features", _rows(phase, setting), setting.run)
-    return Feed(setting.passes, setting.net, phase, depth, setting.seed, tick)
+    return Feed(setting.passes, setting.net, phase, depth, tick)
 
 
 def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
@@ -159,10 +166,10 @@ def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
             targets = targets if solution.rows is None else targets[solution.rows]
             outputs, targets = torch.from_numpy(np.asarray(solution.outputs, np.float32)), torch.from_numpy(targets)
         elif setting.data.val is not None and len(setting.data.val):
-            outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine)
+            outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
             targets = setting.task.encode(setting.data.val)
         else:
-            outputs = forward.outputs(setting.net, feed.plain(table), setting.machine)
+            outputs = forward.outputs(setting.net, feed.plain(table), setting.machine, setting.task.summarise)
             targets = torch.from_numpy(targets)
         row = {"phase": phase.name, "epoch": 0, "select": _scores(setting.task, outputs, targets), "chosen": solution.chosen}
         tensors = {f"head.{k}": v for k, v in setting.net.head.state_dict().items()} | {"outputs": outputs, "targets": targets}
@@ -201,7 +208,7 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
         checkpoint.restore(checkpoint.changing(net, phase), best)
     elif loop.average:
         loop.swap()
-    outputs = forward.outputs(net, feed.plain(setting.data.val), setting.machine)
+    outputs = forward.outputs(net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
     targets = setting.task.encode(setting.data.val)
     row = {"phase": phase.name, "epoch": max(progress.best_epoch, 0) if phase.keep == "best" else progress.epoch,
            "select": _scores(setting.task, outputs, targets)}  # fmt: skip
@@ -218,7 +225,7 @@ def _precise(phase: Phase, start: int, setting: Setting) -> Machine:
         return setting.machine  # A head alone gains nothing from less precision.
     about, decided = f"precision with {phase.frozen} stages frozen", setting.passes.decided
     if about not in decided:
-        dtype, why = precision.choose_dtype(setting.machine, setting.net, phase, start, setting.passes.precision)
+        dtype, why = precision.choose_dtype(setting.machine, setting.net, phase, start, setting.passes.precision, _cells(phase, setting))
         decided[about] = str(dtype).removeprefix("torch.")
         setting.journal.decide(about, decided[about], why, "--precision exact|fast")
     return replace(setting.machine, dtype=getattr(torch, decided[about]))
@@ -250,8 +257,8 @@ def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: d
     """
     progress, scores, better = loop.progress, {}, False
     with loop.averaged():
-        if setting.data.val is not None and len(setting.data.val):
-            outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine)
+        if phase.score and setting.data.val is not None and len(setting.data.val):
+            outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
             scores = _scores(setting.task, outputs, setting.task.encode(setting.data.val))
             key = _key(setting.task, scores)
             better = not progress.best_key or key > tuple(progress.best_key)
@@ -297,7 +304,7 @@ def _continue(kept, phase: Phase, loop: train.Loop, setting: Setting) -> dict[st
 
 
 def _files(phase: Phase, setting: Setting):
-    return lambda name, rows: setting.streams.files(phase.streams[name].table, rows)
+    return lambda name, rows: names(phase.streams[name].table, rows, setting.streams.column)
 
 
 def _reporter(phase: Phase, epoch: int, loop: train.Loop, setting: Setting):

@@ -175,7 +175,7 @@ def _gradient(net: Net, state: State, depth: int, wanted: Tensor) -> tuple[Tenso
         x = state["x"].detach().float().requires_grad_()
         state = {**state, "x": x.clone()}
         if depth - 1 in net.taps:  # a tap of this very stage has to be pooled from the x that carries the gradient
-            state[f"tap{net.taps.index(depth - 1)}"] = net.pool(state["x"], net.forms[depth - 1])
+            state[f"tap{net.taps.index(depth - 1)}"] = net.pool(state, net.forms[depth - 1])
         out = net(state, start=depth)
         if not out.requires_grad:
             return None

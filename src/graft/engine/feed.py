@@ -7,7 +7,6 @@ import pyarrow as pa
 import torch
 
 from ..core import Batch, Net, Phase, Stream
-from ..data import order
 from ..data.streams import PLAIN
 from . import forward
 from .passes import Kept, Passes, Rows
@@ -21,8 +20,8 @@ class Feed:
     kept, each epoch takes the next view of every image.
     """
 
-    def __init__(self, passes: Passes, net: Net, phase: Phase, start: int, seed: int, tick: Callable[[int], None]):
-        self.passes, self.streams, self.net, self.phase, self.start, self.seed = passes, passes.streams, net, phase, start, seed
+    def __init__(self, passes: Passes, net: Net, phase: Phase, start: int, tick: Callable[[int], None]):
+        self.passes, self.streams, self.net, self.phase, self.start = passes, passes.streams, net, phase, start
         self._tick, self._kept = tick, {}
 
     @property
@@ -53,7 +52,7 @@ class Feed:
     def plain(self, table: pa.Table) -> Iterator[Batch]:
         if self.start == 0:
             return self.streams.plain(table)
-        return forward.slices(self._states(table), self.streams.encode(table), self.start)
+        return forward.slices(self._states(table), self.streams.encode(table), self.start, table)
 
     def features(self, table: pa.Table) -> tuple[np.ndarray | Rows, np.ndarray]:
         """Pooled features [n, width] and encoded targets of a table; needs a fully frozen body. Features that are too large
@@ -69,7 +68,7 @@ class Feed:
         views, targets = self._views(stream), self.streams.encode(stream.table)
         kept = self._states(stream.table, views)
         classes = targets.numpy() if targets.ndim == 1 else None
-        for rows in order.batches(stream, classes, self.seed, *tag):
+        for rows in self.streams.groups(stream, classes, *tag):
             index = torch.from_numpy(rows)
             yield Batch(kept.take(index, (number - 1) % len(views)), targets[index], index, self.start)
 

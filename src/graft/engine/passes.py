@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core import Net, State
-from ..data.streams import PLAIN, Streams
-from . import choice, prefix
+from ..data.streams import PLAIN, Streams, named
+from . import choice, prefix, ways
 from .device import Machine
 from .journal import Journal
 from .store import Shelf, Store, row_key
@@ -52,8 +52,11 @@ class Passes:
         digest = prefix.digest(net, stop)
         if self._forms is None:
             self._forms = choice.Forms(self.store)
-        rule = choice.by_rule(net, stop, len(table) * len(views), self.machine, "exact" if exact else self.precision, self._forms, digest)
-        job = _Job(self, net, stop, digest, table, tick)
+        cells, rows = self.streams.cells(table), len(table) * len(views)
+        mean, precision = int(np.ceil(cells.mean())) if len(cells) else 0, "exact" if exact else self.precision
+        shown = ways.example(net, lambda: self.streams.inputs(table, [(0, PLAIN)], 1))
+        rule = choice.by_rule(net, stop, rows, self.machine, precision, self._forms, digest, shown, mean)
+        job = _Job(self, net, stop, digest, table, cells, tick)
         way, why = rule.short or rule.exact, rule.reason
         if rule.tried:
             way, why = self._tried(rule, job)
@@ -66,7 +69,8 @@ class Passes:
         about = f"frozen passes to depth {job.stop}"
         if about in self.decided:
             return (rule.short if self.decided[about] == rule.short.name else rule.exact), "as it was decided when the run began"
-        rows = choice.spread(len(job.table))
+        # What it computes is found, and counted, when the whole table is run.
+        job, rows = replace(job, tick=lambda n: None), choice.spread(len(job.table))
         wanted, seconds = [(int(row), PLAIN) for row in rows], []
         found = []
         for way in (rule.exact, rule.short):
@@ -96,27 +100,36 @@ class _Job:
     stop: int
     digest: str
     table: pa.Table
+    cells: np.ndarray
     tick: Tick
 
     def run(self, way: Way, wanted: list[tuple[int, int]], views: int, computed: list[int] | None = None) -> "Kept":
         """`wanted` in the order (view, row); states by their positions on a shelf. The number computed is appended to `computed`."""
         streams = self.passes.streams
-        contents, texts = streams.digests(self.table), {view: streams.view(view) for view in {view for _, view in wanted}}
+        contents = streams.digests(self.table)
+        texts = {view: named(view, streams.augment, streams.seed) for view in {view for _, view in wanted}}
         keys = [row_key(contents[row], texts[view]) for row, view in wanted]
-        shelf = self._shelf(way)
-        missing = np.flatnonzero(shelf.find(keys) < 0)
-        # Row by row, so that an image is decoded once for all its views.
-        missing = missing[np.argsort([wanted[i][0] for i in missing], kind="stable")]
-        self.tick(len(wanted) - len(missing))
+        numbers, positions = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.int64)
+        lengths, shelves, fresh = self.cells[[row for row, _ in wanted]], [], 0
+        for number, cells in enumerate(np.unique(lengths)):
+            some = np.flatnonzero(lengths == cells)
+            own, asked = [keys[i] for i in some], [wanted[i] for i in some]
+            shelf = self._shelf(way, int(cells))
+            missing = np.flatnonzero(shelf.find(own) < 0)
+            # Row by row, so that an image is decoded once for all its views.
+            missing = missing[np.argsort([asked[i][0] for i in missing], kind="stable")]
+            self.tick(len(own) - len(missing))
+            fresh += len(missing)
+            if len(missing):
+                shelf = self._fill(way, shelf, own, asked, missing, int(cells))
+            numbers[some], positions[some] = number, shelf.find(own)
+            shelves.append(shelf)
         if computed is not None:
-            computed.append(len(missing))
-        if len(missing):
-            shelf = self._fill(way, shelf, keys, wanted, missing)
-        positions = shelf.find(keys).reshape(views, -1)
-        return Kept(shelf, positions)
+            computed.append(fresh)
+        return Kept(shelves, numbers.reshape(views, -1), positions.reshape(views, -1))
 
-    def _shelf(self, way: Way) -> "Shelf | Loose":
-        key = choice.key(self.digest, way)
+    def _shelf(self, way: Way, cells: int) -> "Shelf | Loose":
+        key = choice.key(self.digest, way, cells)
         if self.passes.store is None:
             return self.passes._loose.setdefault(key, Loose())
         about = {
@@ -125,11 +138,11 @@ class _Job:
         }  # fmt: skip
         return self.passes.store.shelf(key, about)
 
-    def _fill(self, way: Way, shelf: "Shelf | Loose", keys: list[bytes], wanted: list, missing: np.ndarray) -> "Shelf | Loose":
+    def _fill(self, way: Way, shelf: "Shelf | Loose", keys: list[bytes], wanted: list, missing: np.ndarray, cells: int) -> "Shelf | Loose":
         jobs = [wanted[i] for i in missing]
         done = 0
         streams = self.passes.streams
-        for state in way.states((streams.makers if way.own else streams.pixels)(self.table, jobs, way.batch)):
+        for state in way.states((streams.makers if way.own else streams.inputs)(self.table, jobs, way.rows(cells)), cells):
             n = len(next(iter(state.values())))
             own = [keys[i] for i in missing[done : done + n]]
             if not shelf.add(own, state):
@@ -183,12 +196,24 @@ class Loose:
 
 
 class Kept:
-    """States of a table's rows, [views, n] positions on a shelf; held in memory where they are small."""
+    """States of a table's rows: [views, n] numbers of shelves (one for each length of texts) and positions on them; held in memory
+    where they are small."""
 
-    def __init__(self, shelf: "Shelf | Loose", positions: np.ndarray):
-        self._shelf, self._positions, self._held = shelf, positions, None
+    def __init__(self, shelves: Sequence["Shelf | Loose"], numbers: np.ndarray, positions: np.ndarray):
+        self._shelves, self._numbers, self._positions, self._held = shelves, numbers, positions, None
         if self.nbytes <= MEMORY_MB * 2**20:
-            self._held = [_full(shelf.take(row)) for row in positions]
+            # Where each row is among those of its shelf, and these of each view.
+            self._local = np.zeros_like(positions)
+            self._held = [self._read(view) for view in range(len(positions))]
+
+    def _read(self, view: int) -> dict[int, State]:
+        held = {}
+        for number, shelf in enumerate(self._shelves):
+            rows = np.flatnonzero(self._numbers[view] == number)
+            self._local[view, rows] = np.arange(len(rows))
+            if len(rows):
+                held[number] = _full(shelf.take(self._positions[view, rows]))
+        return held
 
     def __len__(self) -> int:
         return self._positions.shape[1]
@@ -196,23 +221,47 @@ class Kept:
     @property
     def nbytes(self) -> int:
         """Bytes of all states in float32."""
-        one = self._shelf.take(self._positions[0, :1])
-        return self._positions.size * 4 * sum(value.numel() for value in one.values())
+        total = 0
+        for number, shelf in enumerate(self._shelves):
+            mine = self._positions[self._numbers == number]
+            if len(mine):
+                total += len(mine) * 4 * sum(value.numel() for value in shelf.take(mine[:1]).values())
+        return total
 
     @property
     def in_memory(self) -> bool:
         return self._held is not None
 
     def take(self, rows: np.ndarray | Tensor, view: int = 0) -> State:
-        """float32 states of these rows, in that order."""
-        index = rows if isinstance(rows, Tensor) else torch.from_numpy(np.asarray(rows, np.int64))
+        """float32 states of these rows, in that order; texts of different lengths are padded to the longest."""
+        index = rows.numpy() if isinstance(rows, Tensor) else np.asarray(rows, np.int64)
+        numbers = self._numbers[view][index]
+        present = np.unique(numbers)
+        if len(present) == 1:
+            return self._some(int(present[0]), view, index)
+        found = [(np.flatnonzero(numbers == number), int(number)) for number in present]
+        return _padded([(torch.from_numpy(at), self._some(number, view, index[at])) for at, number in found], len(index))
+
+    def _some(self, number: int, view: int, index: np.ndarray) -> State:
         if self._held is not None:
-            return {key: value[index] for key, value in self._held[view].items()}
-        return _full(self._shelf.take(self._positions[view][index.numpy()]))
+            at = torch.from_numpy(self._local[view, index])
+            return {key: value[at] for key, value in self._held[view][number].items()}
+        return _full(self._shelves[number].take(self._positions[view][index]))
 
 
 def _full(state: State) -> State:
     return {key: value.float() if value.dtype == SHORT else value for key, value in state.items()}
+
+
+def _padded(parts: list[tuple[Tensor, State]], rows: int) -> State:
+    """States of one length each as one State of the longest; (places, state) of each."""
+    out = {}
+    for key, value in parts[0][1].items():
+        longest = max(state[key].shape[1] for _, state in parts)
+        out[key] = value.new_full((rows, longest, *value.shape[2:]), -1 if key == "words" else 0)
+        for places, state in parts:
+            out[key][places, : state[key].shape[1]] = state[key]
+    return out
 
 
 class Rows:

@@ -10,8 +10,9 @@ TRIED = 8
 """Samples of a trial batch."""
 
 
-def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision: str) -> tuple[torch.dtype, str]:
-    """float32 or bfloat16 for the steps of a phase whose batches come at depth `start`, and the reason.
+def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision: str, cells: int = 0) -> tuple[torch.dtype, str]:
+    """float32 or bfloat16 for the steps of a phase whose batches come at depth `start`, and the reason. cells: tokens of a text, on
+    average.
 
     "exact" is float32 and "fast" bfloat16. "auto" times two forward and backward passes of the part that learns in each on
     this machine: bfloat16 halves the time of dense convolutions where the processor multiplies it natively, and can be
@@ -26,7 +27,7 @@ def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision
         return (torch.bfloat16, "the GPU multiplies it natively") if fits else (torch.float32, "the GPU has no bfloat16")
     if not ways.short_is_native():
         return torch.float32, "this processor has no bfloat16 arithmetic"
-    one = device.blank(net, start)
+    one = device.blank(net, start, cells)
     batch = {key: value.repeat(TRIED, *[1] * (value.ndim - 1)) for key, value in one.items()}
     device.keep_freed_memory(machine)
     # By turns, so that what else the machine does meets both.

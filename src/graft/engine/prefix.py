@@ -9,12 +9,14 @@ from ..core import Net, Phase
 from . import checkpoint, device
 
 
-def depth(net: Net, phase: Phase, rows: int, fits: Callable[[int], bool], augments: bool = True, views: int = 0) -> tuple[int, str]:
+def depth(
+    net: Net, phase: Phase, rows: int, fits: Callable[[int], bool], augments: bool = True, views: int = 0, cells: int = 0
+) -> tuple[int, str]:
     """The deepest depth whose states are the same in every epoch, and the reason it is not deeper.
 
     rows: how many states would be kept. fits(nbytes): whether so many can be. augments: whether a stream that asks for
     augmentation gets any (the run's preset may be "none"). views: augmented views of each image that are drawn once; 0
-    draws anew in every epoch.
+    draws anew in every epoch. cells: of a text, on average.
     """
     if phase.frozen == 0:
         return 0, "the first stage learns"
@@ -25,7 +27,7 @@ def depth(net: Net, phase: Phase, rows: int, fits: Callable[[int], bool], augmen
         )
     whole = phase.frozen >= len(net.stages)
     for stop in (net.pooled,) if whole else range(phase.frozen, 0, -1):
-        if fits(state_bytes(net, stop) * rows):
+        if fits(state_bytes(net, stop, cells) * rows):
             if whole:
                 return stop, "all stages are frozen: only the head is run again"
             why = "the next stage learns" if stop == phase.frozen else "what deeper stages give would not fit"
@@ -37,9 +39,9 @@ def _stages(frozen: int, stages: int) -> str:
     return "all stages make" if frozen >= stages else f"the {frozen} frozen stages make" if frozen > 1 else "the frozen stage makes"
 
 
-def state_bytes(net: Net, stop: int) -> int:
+def state_bytes(net: Net, stop: int, cells: int = 0) -> int:
     """Bytes of one sample's state at a depth in float32."""
-    return 4 * sum(value.numel() for value in device.blank(net, stop).values())
+    return 4 * sum(value.numel() for value in device.blank(net, stop, cells).values())
 
 
 def digest(net: Net, stop: int) -> str:
@@ -50,21 +52,32 @@ def digest(net: Net, stop: int) -> str:
     pool = sorted(net.pool.keywords.items()) if isinstance(net.pool, partial) else net.pool.__qualname__
     taps = tuple(tap for tap in net.taps if tap < last)
     build = (net.origin.architecture, sorted(net.origin.build.items()), [repr(net.stages[i]) for i in range(last)])
+    code = versions(net.origin.architecture)
+    masked = ("mask",) if getattr(net.head, "takes_mask", False) else ()
     return device.short_digest(
-        checkpoint.digest(net, names), build, stop >= net.pooled, last, taps, net.forms[:last], pool, net.prepare, _versions()
+        checkpoint.digest(net, names), build, stop >= net.pooled, last, taps, net.forms[:last], pool, net.prepare, code, *masked
     )
 
 
-def _versions() -> tuple[str, ...]:
+def versions(architecture: str) -> tuple[str, ...]:
     """Of the code that gives the weights their meaning."""
-    import timm
     import torch
+
+    library = architecture.partition(":")[0]
+    if library == "transformers":
+        from importlib.metadata import version
+
+        return (torch.__version__, version("transformers"))
+    if library == "elmo":
+        return (torch.__version__,)
+    import timm
 
     return (torch.__version__, timm.__version__)
 
 
-def work(net: Net, stop: int) -> float:
-    """Multiply-adds of one image up to a depth, in thousand millions: those of convolutions and linear layers."""
+def work(net: Net, stop: int, cells: int = 0) -> float:
+    """Multiply-adds of one image, or of a text of so many tokens, up to a depth, in thousand millions: those of convolutions and
+    linear layers."""
     total, hooks = 0, []
 
     def count(module: nn.Module, _inputs, out) -> None:
@@ -75,7 +88,7 @@ def work(net: Net, stop: int) -> float:
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
             hooks.append(module.register_forward_hook(count))
     try:
-        device.blank(net, stop)
+        device.blank(net, stop, cells)
     finally:
         for hook in hooks:
             hook.remove()

@@ -189,7 +189,7 @@ class Loop:
 
     def _micro(self, piece: dict[str, Batch], share: float, batch: dict[str, Batch], files) -> float:
         placed = {name: Batch(self.machine.place(b.inputs), self.machine.place(b.targets), b.rows, b.start) for name, b in piece.items()}
-        with self.machine.autocast():
+        with self.machine.learning():
             loss = self.phase.objective(self.net, placed)
         if not torch.isfinite(loss):
             raise self._not_finite("The loss", batch, files)
@@ -230,7 +230,7 @@ def pass_seconds(machine: Machine, net: Net, phase: Phase, state: State, start: 
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        with machine.autocast():
+        with machine.learning():
             out = net(machine.place(state), start)
         out.float().square().mean().backward()
         times.append(time.perf_counter() - began)

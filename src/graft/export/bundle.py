@@ -18,19 +18,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import __version__, backbones
-from ..core import Backbone, Net, Schema, Task
+from ..core import Backbone, Net, Schema, State, Task
 from ..errors import OutputError, WeightsError
 from .card import text
-from .model import CARD, DESCRIPTION, FORMAT, WEIGHTS, Model, decoded, digest, former, read
+from .model import CARD, DESCRIPTION, FORMAT, LANGUAGE, WEIGHTS, Model, decoded, digest, former, read
 
 TOLERANCE = 1e-6
 
 
-def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: float, samples: Tensor, extra: dict) -> dict:
+def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: float, samples: Tensor | State, extra: dict) -> dict:
     """Write `folder` (RUN/model), read it back and compare predictions; the former content is replaced only when they agree.
 
-    samples: uint8 [n, 3, size, size], up to 8 images of the data, preprocessed. extra: what the card tells, all optional:
-    "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again).
+    samples: uint8 [n, 3, size, size], up to 8 images of the data, preprocessed, or the State of texts. extra: what the card tells,
+    all optional: "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again).
     Returns {"parity": largest absolute difference of probabilities (of numbers: relative to the larger of 1 and the number),
     "bytes": size of the folder}. Raises OutputError where the folder cannot be written, WeightsError where the saved model
     predicts something else by more than 1e-6.
@@ -43,6 +43,8 @@ def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: f
         save_file(tensors, beside / WEIGHTS)
         described = describe(net, task, backbone, temperature, extra) | {"weights": {"file": WEIGHTS, "sha256": digest(beside / WEIGHTS)}}
         (beside / DESCRIPTION).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if getattr(backbone.prepare, "tokenizer", ""):
+            (beside / backbones.TOKENIZER).write_text(backbone.prepare.tokenizer, encoding="utf-8")
         (beside / CARD).write_text(text(described, extra), encoding="utf-8")
         # safetensors makes a file that only its owner may read; a model is there to be passed on.
         shutil.copymode(beside / DESCRIPTION, beside / WEIGHTS)
@@ -67,7 +69,7 @@ def describe(net: Net, task: Task, backbone: Backbone, temperature: float, extra
         "format": FORMAT,
         "graft": __version__,
         "backbone": backbones.describe(backbone),
-        "head": {"config": net.head.config},
+        "head": {"config": {"kind": LANGUAGE} if task.schema.target == "language" else net.head.config},
         "taps": net.taps,
         "pool": task.pool,
         "task": {"name": task.name, "schema": asdict(task.schema), "config": task.config},
@@ -81,7 +83,7 @@ def describe(net: Net, task: Task, backbone: Backbone, temperature: float, extra
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("torch", "torchvision", "timm", "safetensors", "numpy", "scikit-learn", "pillow"):
+    for package in ("torch", "torchvision", "timm", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn", "pillow"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -89,7 +91,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _parity(net: Net, task: Task, temperature: float, samples: Tensor, folder: Path) -> float:
+def _parity(net: Net, task: Task, temperature: float, samples: Tensor | State, folder: Path) -> float:
     """The largest difference between the net in memory and the one on disk, both on the CPU in one memory layout."""
 
     def same(name: str, schema: Schema, config: dict) -> Task:

@@ -12,7 +12,7 @@ def text(described: dict, extra: dict) -> str:
         f"# {source}: {_what(schema)}\n",
         _summary(described, scores, schema),
         _load(schema),
-        _scores(scores),
+        _scores(scores, schema),
         _data(data, source),
         _limits(scores, schema, source),
         _origin(described["backbone"]["origin"]),
@@ -23,14 +23,28 @@ def text(described: dict, extra: dict) -> str:
 
 def _front(described: dict) -> str:
     """The front matter that model hubs read."""
-    kind = "image-regression" if described["task"]["schema"]["target"] == "number" else "image-classification"
+    schema = described["task"]["schema"]
+    text = {"number": "text-regression", "tags": "token-classification", "spans": "question-answering", "language": "text-generation"}
+    image = {"number": "image-regression"}
+    kind = text.get(schema["target"], "text-classification") if _text(schema) else image.get(schema["target"], "image-classification")
     return f"---\nlibrary_name: graft\ntags: [{kind}, transfer-learning]\n---\n"
 
 
 def _what(schema: dict) -> str:
-    return {"class": "one label for an image", "labels": "any number of labels for an image", "number": "a number for an image"}[
-        schema["target"]
-    ]
+    one = f"{'a' if _text(schema) else 'an'} {noun(schema)[:-1]}"
+    return {
+        "class": f"one label for {one}", "labels": f"any number of labels for {one}", "number": f"a number for {one}",
+        "tags": "names in a text", "spans": "answers from a text", "language": "how a text goes on",
+    }[schema["target"]]  # fmt: skip
+
+
+def noun(schema: dict) -> str:
+    """What the card calls the samples: "texts", else "images"."""
+    return "texts" if _text(schema) else "images"
+
+
+def _text(schema: dict) -> bool:
+    return schema.get("modality") == "text"
 
 
 def _summary(described: dict, scores: dict, schema: dict) -> str:
@@ -40,25 +54,39 @@ def _summary(described: dict, scores: dict, schema: dict) -> str:
     if schema["classes"]:
         shown = ", ".join(f"`{name}`" for name in schema["classes"][:50])
         more = len(schema["classes"]) - 50
-        lines.append(f"It tells {len(schema['classes'])} classes apart: {shown}{f' and {more} more (see graft.json)' if more > 0 else ''}.")
+        kinds = "tags" if schema["target"] == "tags" else "classes"
+        lines.append(f"It tells {len(schema['classes'])} {kinds} apart: {shown}{f' and {more} more (see graft.json)' if more > 0 else ''}.")
     prepare = described["backbone"]["prepare"]
-    lines.append(f"It looks at {prepare['size']} x {prepare['size']} pixels, cut from the centre; it prepares images itself.")
+    if _text(schema):
+        each = "words, each letter by letter," if prepare.get("kind") == "characters" else "tokens"
+        lines.append(f"It reads {prepare.get('length')} {each} at most, and nothing behind them; it prepares texts itself.")
+    else:
+        lines.append(f"It looks at {prepare['size']} x {prepare['size']} pixels, cut from the centre; it prepares images itself.")
     return "\n".join(lines) + "\n"
+
+
+_GIVEN = {
+    "class": ('"A text."', '"A text."'),
+    "spans": ('("The question?", "The text that holds its answer.")', '"The question?" --context "The text that holds its answer."'),
+    "language": ('"The beginning of a text"', '"The beginning of a text"'),
+}
+"""What a model of texts is given, in Python and on the command line."""
 
 
 def _load(schema: dict) -> str:
     says = "print(answer.path, answer.label)" if schema["target"] != "class" else "print(answer.path, answer.label, answer.probability)"
+    asked, line = _GIVEN.get(schema["target"], _GIVEN["class"]) if _text(schema) else ('"photo.jpg"', "photo.jpg")
     return (
         "## How to use it\n\n"
         "```python\nimport graft\n\n"
         'model = graft.load("path/to/this/folder")\n'
-        f'for answer in model.predict(["photo.jpg"]):\n    {says}\n```\n\n'
-        "From the command line: `graft predict path/to/this/folder photo.jpg`.\n"
+        f"for answer in model.predict([{asked}]):\n    {says}\n```\n\n"
+        f"From the command line: `graft predict path/to/this/folder {line}`.\n"
         "The folder is all that is needed: weights as safetensors, everything else as JSON; nothing in it is executed.\n"
     )
 
 
-def _scores(scores: dict) -> str:
+def _scores(scores: dict, schema: dict) -> str:
     split = scores.get("scored") or ("test" if scores.get("test") else "val")
     table = scores.get(split)
     if not table:
@@ -67,7 +95,7 @@ def _scores(scores: dict) -> str:
     on = scores.get("scored_as") or split
     lines = [f"## Scores\n\nOn {on}{f' ({count} samples)' if count else ''}, with 95 % intervals.\n"]
     if scores.get("optimistic"):
-        lines.append("**Optimistic:** the rows that were scored also selected the model, so expect less on new images.\n")
+        lines.append(f"**Optimistic:** the rows that were scored also selected the model, so expect less on new {noun(schema)}.\n")
     lines += ["| metric | value | 95 % interval |", "|---|---|---|"]
     names = [name for name in table if name == scores.get("primary")] + [name for name in table if name != scores.get("primary")]
     for name in names:
@@ -100,13 +128,24 @@ def _data(data: dict, source: str) -> str:
     return "\n".join(lines + [f"\n- {warning}" for warning in warnings]) + "\n"
 
 
+_TOLD = {
+    "tags": "- Kinds of names that it was not taught are never marked, and names are missed more often in texts of another kind.",
+    "spans": "- An answer is always a piece of the given text: it cannot combine, count or correct what stands there.",
+    "language": "- What it writes is likely, not true. Nothing keeps it from writing what is false or hurts.",
+}
+
+
 def _limits(scores: dict, schema: dict, source: str) -> str:
-    lines = ["## Intended use and limits\n", f"- For images like those of {source}. On others the scores above say nothing; measure first."]
+    many, one = noun(schema), "a text" if _text(schema) else "an image"
+    lines = ["## Intended use and limits\n", f"- For {many} like those of {source}. On others the scores above say nothing; measure first."]
     if schema["target"] == "class":
-        lines.append("- It always answers with one of its classes, also for an image that shows none of them.")
-        lines.append("- Probabilities are calibrated on the same kind of images; they do not tell that an image is of another kind.")
+        what = "is of" if _text(schema) else "shows"
+        lines.append(f"- It always answers with one of its classes, also for {one} that {what} none of them.")
+        lines.append(f"- Probabilities are calibrated on the same kind of {many}; they do not tell that {one} is of another kind.")
     elif schema["target"] == "labels":
         lines.append("- A label it was not taught is never given; no label at 0.5 or more means none of those it knows.")
+    elif schema["target"] in _TOLD:
+        lines.append(_TOLD[schema["target"]])
     else:
         lines.append("- Numbers outside the range of the training data are extrapolated and should not be trusted.")
     lines.append("- It has the biases of its data and of the body's data. Not for decisions about people without a review of both.")

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +16,34 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import backbones, heads
-from ..core import Net, Schema, Task
+from ..core import Net, Schema, State, Task, TextPrepare
 from ..data.images import load_images, normalise
-from ..errors import DataError, GraftError, WeightsError
-from ..heads.pool import pooling
+from ..errors import DataError, GraftError, OptionError, WeightsError
+from ..heads.pool import body_pooling
+from .passages import Passage, Passages
 
 FORMAT = 1
+LANGUAGE = "language"
+"""The kind of a head that names tokens, which its body builds."""
 WEIGHTS, DESCRIPTION, CARD = "weights.safetensors", "graft.json", "README.md"
 Picture = str | os.PathLike | Image.Image | np.ndarray
+Item = Picture | Passage
+"""What a model of images, or of texts, says something of."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one image.
+    """What the model says of one image or text.
 
-    path: the file, or "image N" for an image in memory. label: the class; for several labels those of probability 0.5 or
+    path: the file, or "image N" or "text N" for what is in memory. label: the class; for several labels those of probability 0.5 or
     more, in the order of the classes; for numbers the value in its own unit. probability: of the label, calibrated, in
     [0, 1]; for several labels of just this set, labels taken as independent; None for numbers. top: (class, probability),
-    best first; empty for numbers. error: why the image could not be read; label is None then.
+    best first; empty for numbers. Of texts, label may be (word, tag) pairs, an answer ("" for none; probability None), or how the text
+    goes on. error: why the image or text could not be read; label is None then.
     """
 
     path: str
-    label: str | tuple[str, ...] | float | None
+    label: str | tuple[str, ...] | tuple[tuple[str, str], ...] | float | None
     probability: float | None
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
@@ -51,6 +57,12 @@ class Model:
 
     def __init__(self, net: Net, task: Task, described: dict, folder: Path):
         self.net, self.task, self.described, self.folder = net.eval(), task, described, folder
+        self._texts = Passages(net, task) if isinstance(net.prepare, TextPrepare) else None
+
+    @property
+    def modality(self) -> str:
+        """What it predicts from: "image" or "text"."""
+        return self.task.schema.modality
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,32 +80,53 @@ class Model:
         file = self.folder / CARD
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
-    def predict(self, images: Sequence[Picture] | Picture, top: int = 5, batch: int = 32) -> list[Prediction]:
-        """One Prediction for each image, in order. An image that cannot be read does not stop the others: see Prediction.error.
+    def predict(self, items: Sequence[Item] | Item, top: int = 5, batch: int = 32) -> list[Prediction]:
+        """One Prediction for each image or text, in order. One that cannot be read does not stop the others: see Prediction.error.
 
-        images: paths, PIL images or arrays uint8 [h, w, 3] or [h, w]. top: how many classes to list. batch: images a pass.
+        items: paths, PIL images or arrays uint8 [h, w, 3] or [h, w]; or texts, for tags also lists of words, for answers pairs of a
+        question and its context. top: how many classes to list. batch: items a pass.
         """
-        images = _as_list(images)
+        items = self._as_list(items)
         found: list[Prediction] = []
-        for first, pixels, errors in self._batches(images, batch):
-            rows = iter(self._decode(pixels) if len(pixels) else ())
+        for first, readable, errors in self._batches(items, batch):
+            rows = iter(self._said(readable, top) if len(readable) else ())
             for offset, error in enumerate(errors):
-                name = _name(images[first + offset], first + offset)
-                found.append(Prediction(name, None, None, error=error) if error else self._say(name, next(rows), top))
+                name = self._name(items[first + offset], first + offset)
+                found.append(Prediction(name, None, None, error=error) if error else replace(next(rows), path=name))
         return found
 
-    def probabilities(self, images: Sequence[Picture] | Picture, batch: int = 32) -> np.ndarray:
-        """Calibrated probabilities float64 [n, classes], or numbers [n, 1] in the target's own unit; DataError for an unreadable image."""
-        images = _as_list(images)
+    def probabilities(self, items: Sequence[Item] | Item, batch: int = 32) -> np.ndarray:
+        """Calibrated probabilities float64 [n, classes], or numbers [n, 1] in the target's own unit. Raises DataError for an image or
+        text that cannot be read, and OptionError where the model gives no such rows (tags, answers, running text)."""
+        if self.task.summarise is not None:
+            raise OptionError(f"A model for '{self.task.name}' gives no probability a sample; use predict.")
         parts = []
-        for _, pixels, errors in self._batches(images, batch):
+        for _, readable, errors in self._batches(self._as_list(items), batch):
             for error in filter(None, errors):
                 raise DataError(error)
-            parts.append(self._decode(pixels))
+            parts.append(self._decode(readable if self._texts is None else self._texts.state(readable)))
         return np.concatenate(parts) if parts else np.zeros((0, max(1, len(self.classes))))
 
-    def _batches(self, images: list[Picture], size: int) -> Iterator[tuple[int, Tensor, list[str | None]]]:
-        """(number of the first image, readable pixels uint8 [m, 3, s, s], an error or None for each image) for each batch."""
+    def _said(self, readable: Tensor | list, top: int) -> list[Prediction]:
+        """Of pixels, or of texts."""
+        if self._texts is None:
+            return [self._say("", row, top) for row in self._decode(readable)]
+        target = self.task.schema.target
+        if target == "tags":
+            return [Prediction("", one, None) for one in self._texts.tags(readable)]
+        if target == "spans":
+            return [Prediction("", one["answer"], None) for one in self._texts.answers(readable, len(readable))]
+        if target == "language":
+            return [Prediction("", self._texts.goes_on(text), None) for text in readable]
+        return [self._say("", row, top) for row in self._decode(self._texts.state(readable))]
+
+    def _batches(self, items: list[Item], size: int) -> Iterator[tuple[int, Tensor | list, list[str | None]]]:
+        """(number of the first, what is readable: pixels uint8 [m, 3, s, s] or texts, an error or None for each) for each batch."""
+        if self._texts is not None:
+            for first in range(0, len(items), size):
+                errors = [self._texts.defect(item) for item in items[first : first + size]]
+                yield first, [item for item, error in zip(items[first : first + size], errors, strict=True) if not error], errors
+            return
 
         def one(image: Picture) -> tuple[Tensor | None, str | None]:
             try:
@@ -103,13 +136,24 @@ class Model:
 
         # Pillow lets go of the interpreter while it decodes and resizes, so threads are enough.
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            for first in range(0, len(images), size):
-                loaded = list(pool.map(one, images[first : first + size]))
+            for first in range(0, len(items), size):
+                loaded = list(pool.map(one, items[first : first + size]))
                 readable = [pixels for pixels, _ in loaded if pixels is not None]
                 yield first, torch.cat(readable) if readable else torch.zeros(0), [error for _, error in loaded]
 
-    def _decode(self, pixels: Tensor) -> np.ndarray:
-        return decoded(self.net, self.task, self.temperature, pixels)
+    def _decode(self, inputs: Tensor | State) -> np.ndarray:
+        return decoded(self.net, self.task, self.temperature, inputs)
+
+    def _as_list(self, items: Sequence[Item] | Item) -> list[Item]:
+        alone = isinstance(items, str | os.PathLike | Image.Image | np.ndarray)
+        # A question and its context are one item, too.
+        alone = alone or (isinstance(items, tuple) and self.task.schema.target == "spans" and isinstance(items[0], str))
+        return [items] if alone else list(items)
+
+    def _name(self, item: Item, number: int) -> str:
+        if self._texts is not None:
+            return f"text {number}"
+        return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {number}"
 
     def _say(self, name: str, row: np.ndarray, top: int) -> Prediction:
         if self.task.schema.target == "number":
@@ -123,10 +167,16 @@ class Model:
 
 
 @torch.inference_mode()
-def decoded(net: Net, task: Task, temperature: float, pixels: Tensor) -> np.ndarray:
-    """pixels uint8 [n, 3, s, s] to probabilities float64 [n, k] (or numbers [n, 1]); net in eval mode."""
+def decoded(net: Net, task: Task, temperature: float, inputs: Tensor | State) -> np.ndarray:
+    """pixels uint8 [n, 3, s, s], or the State of texts, to probabilities float64 [n, k] (or numbers [n, 1]); where outputs are a row a
+    token, these as they are, [n, m]. net in eval mode."""
     device = next(net.parameters(), torch.zeros(0)).device
-    outputs = net(normalise(pixels, net.prepare).to(device)).float().cpu()
+    if isinstance(inputs, dict):
+        outputs = net({key: value.to(device) for key, value in inputs.items()}).float().cpu()
+    else:
+        outputs = net(normalise(inputs, net.prepare).to(device)).float().cpu()
+    if task.summarise is not None:
+        return outputs.flatten(1).double().numpy()
     return np.asarray(task.decode(outputs, temperature), dtype=np.float64)
 
 
@@ -141,9 +191,11 @@ def read(path: str | os.PathLike, make_task: Callable[[str, Schema, dict], Task]
     try:
         schema = Schema(**{**described["task"]["schema"], "classes": tuple(described["task"]["schema"]["classes"])})
         task = make_task(described["task"]["name"], schema, described["task"]["config"])
-        backbone = backbones.rebuild(described["backbone"])
-        pool = pooling(described["pool"], backbone.pool, backbone.prefix_tokens)
-        net = Net(backbone, pool, heads.rebuild(described["head"]["config"]), tuple(described["taps"]))
+        backbone = backbones.rebuild(described["backbone"], _tokenizer(folder))
+        pool = body_pooling(backbone, described["pool"])
+        config = described["head"]["config"]
+        head = backbone.language_head() if config["kind"] == LANGUAGE else heads.rebuild(config)
+        net = Net(backbone, pool, head, tuple(described["taps"]))
         sha256, degrees = str(described["weights"]["sha256"]), float(described["temperature"])
         if not (net.taps and net.taps[0] >= 0 and net.taps[-1] < len(net.stages) and 0 < degrees < float("inf")):
             raise ValueError("taps or temperature are out of range")
@@ -187,6 +239,12 @@ def _describe(folder: Path) -> dict:
     return described
 
 
+def _tokenizer(folder: Path) -> str:
+    """The tokenizer beside the description of a model of texts; "" where there is none."""
+    file = folder / backbones.TOKENIZER
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
 def digest(file: Path) -> str:
     """SHA-256 of a file's content, as hex digits."""
     with open(file, "rb") as held:
@@ -207,11 +265,3 @@ def _fill(net: nn.Module, file: Path, sha256: str) -> None:
         first = f"{len(differ)} tensors differ, the first is {differ[0]}"
         raise WeightsError(f"'{file}' does not fit its graft.json ({first}); copy the whole model folder again.")
     net.load_state_dict(tensors)
-
-
-def _as_list(images: Sequence[Picture] | Picture) -> list[Picture]:
-    return [images] if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) else list(images)
-
-
-def _name(image: Picture, number: int) -> str:
-    return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"

@@ -1,4 +1,4 @@
-"""Labels that are likely wrong, by confident learning on predictions for images that took no part in the fit."""
+"""Labels that are likely wrong, by confident learning on predictions for samples that took no part in the fit."""
 
 import csv
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def chances(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     The labels are taken for draws from (1 - e) q + e / k with q = softmax(ln p / T): right predictions, once their
     confidence is rescaled, but for a share e of labels drawn blindly. T and e have the greatest likelihood, with weak priors
-    (ln T normal, deviation 1; e as if one wrong label had been seen among 50). What hard images explain is left to q, so only
+    (ln T normal, deviation 1; e as if one wrong label had been seen among 50). What hard samples explain is left to q, so only
     confident contradictions count as errors: chance = (e / k) (1 - q_label) / ((1 - e) q_label + e / k).
     """
     q, noise = _explained(np.log(np.maximum(p, 1e-12)), labels)
@@ -158,7 +158,7 @@ def out_of_fold(features: np.ndarray, labels: np.ndarray, seed: int = 0, repeats
     usable = np.flatnonzero(counts[labels] >= 2)
     present, target = np.unique(labels[usable], return_inverse=True)
     if len(present) < 2:
-        raise DataError("Label errors can be looked for only where two classes have two images or more; add images.")
+        raise DataError("Label errors can be looked for only where two classes have two samples or more; add samples.")
     x, out = np.asarray(features)[usable], np.eye(k)[labels]
     first, c = _round(x, target, np.ones(len(x), bool), seed, 1, GRID)
     # Without the wrong labels less strength may be needed, or more, but not much.
@@ -214,9 +214,15 @@ def _held(x: np.ndarray, target: np.ndarray, fold: np.ndarray, learnt: np.ndarra
 
 
 def finding(
-    found: Suspects, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], paths: Sequence[str], splits: Sequence[str]
+    found: Suspects,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    paths: Sequence[str],
+    splits: Sequence[str],
+    noun: str = "images",
 ) -> Finding | None:
-    """ "label_errors", or None without suspects."""
+    """ "label_errors", or None without suspects. noun: what the samples are called."""
     if not len(found.rows):
         return None
     rows = listed(found, probabilities, labels, classes, paths, splits)
@@ -231,11 +237,11 @@ def finding(
     wrong = f"{many} of {n} labels are" if many > 1 else f"1 of {n} labels is"
     return Finding(
         "label_errors", "warning", many,
-        f"{wrong} likely wrong: predictions from the other images contradict them; about {found.precision:.0%} of these should be errors "
-        f"and the rest hard images.",
+        f"{wrong} likely wrong: predictions from the other {noun} contradict them; about {found.precision:.0%} of these should be errors "
+        f"and the rest hard {noun}.",
         f"Wrong labels that are scored keep even a perfect net about {cap:.1%} below 100 %; those that are learnt from cost some of it."
         if cap else "Wrong labels that are learnt from cost some of the score.",
-        "Look at them, the most likely wrong first, and correct or remove those that are; hard but right images should stay.",
+        f"Look at them, the most likely wrong first, and correct or remove those that are; hard but right {noun} should stay.",
         tuple(row["files"][0] for row in rows), tuple(rows[:SHOWN]),
         {"precision": found.precision, "share": many / n, "cap": cap, "confused": confused[:SHOWN],
          "joint": np.round(found.joint, 6).tolist(), "thresholds": [round(float(t), 4) for t in found.thresholds]},

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -61,20 +61,32 @@ class Threshold:
 
     weights: of the logarithms of the distances. limit: the weighted sum up to which a pair counts as copies. recall: the
     share of known copies below it, by kind. precision: the expected share of true copies among the images found (None
-    where none was). stray: how many images are expected below the limit that have no copy. made: known copies.
+    where none was). stray: how many are expected below the limit that have no copy (None where nothing says). made: known copies.
     """
 
     weights: tuple[float, ...]
     limit: float
     recall: dict[str, float]
     precision: float | None
-    stray: float
+    stray: float | None
     made: int
 
     def scores(self, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(weighted sum [m], whether the one is the other's mirror image [m]) of what `measure` gives."""
         both = measured[:, :, : len(self.weights)] @ np.asarray(self.weights)
         return both.min(1), both.argmin(1) == 1
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Near-copies among n images or texts: pairs of rows [m, 2], their scores [m] (lower is more alike), whether one is
+    mirrored [m], and the threshold they passed; why: what was not looked for, in words."""
+
+    pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+    mirrored: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    threshold: Threshold | None = None
+    why: str = ""
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

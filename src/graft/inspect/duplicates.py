@@ -1,21 +1,33 @@
-"""Copies of one image: byte for byte, or resized, re-encoded, mirrored, slightly cropped or brightened; in a split and across splits."""
+"""Copies of one image (byte for byte, or resized, re-encoded, mirrored, slightly cropped or brightened) or of one text (but for case,
+punctuation or small edits), in a split and across splits."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..data.images import decode
 from . import copies
-from .copies import Embed, Pictures, Threshold
+from .copies import Copies, Embed, Pictures
 from .finding import Finding
+from .passage_copies import Passages
 
 SHOWN = 12
 ENOUGH = 512
 """Pixels of the shorter side that known copies are made from, at least where the file has them."""
 RANK = {"test": 3, "val": 2, "train": 1}
 """Of a group across splits the copy in the highest stays; 2 and above are scored."""
-REMOVE = "Remove the listed files; one of each group stays."
+
+_SAME = {
+    "images": "byte for byte the same as another one",
+    "texts": "the same as another one but for case, white space and punctuation",
+}
+_CHANGED = {
+    "images": "a copy of another one: resized, re-encoded, mirrored or slightly changed",
+    "texts": "a copy of another one with small edits",
+}
+_MEASURES = {"images": ["thumbnail", "embedding"], "texts": ["pieces of five signs"]}
+_DOUBT = {"images": "frames of one scene look like this too", "texts": "texts from one template look like this too"}
 
 
 def pixels(path: str) -> np.ndarray:
@@ -24,26 +36,25 @@ def pixels(path: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Near-copies among n images: pairs of rows [m, 2], their scores [m] (lower is more alike), whether one is mirrored
-    [m], and the threshold they passed; why: what was not looked for, in words."""
-
-    pairs: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
-    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
-    mirrored: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
-    threshold: Threshold | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True)
 class Rows:
-    """What is known of the images beside their pixels. digests: of the files' bytes. labels: a name, a list of names, a
-    number, or None where there is none. splits: "train", "val", "test", "target" or "unlabelled"."""
+    """What is known of the images beside their pixels, or of the texts. digests: of the files' bytes, or of the texts but for case
+    and punctuation. labels: a name, a list of names, a number, or None where there is none. splits: "train", "val", "test", "target"
+    or "unlabelled". noun: "images" or "texts"."""
 
     digests: Sequence[bytes]
     paths: Sequence[str]
     labels: Sequence[object]
     splits: Sequence[str]
+    noun: str = "images"
+
+    @property
+    def files(self) -> str:
+        """What stands to be removed: files, or texts, several of which may be in one file."""
+        return "files" if self.noun == "images" else self.noun
+
+    @property
+    def remove(self) -> str:
+        return f"Remove the listed {self.files}; one of each group stays."
 
     def order(self, row: int) -> tuple[int, str, int]:
         """The first of a group in this order is the one that stays."""
@@ -57,7 +68,7 @@ class Rows:
         return len({label for row in group if (label := self.label(row)) is not None}) < 2
 
     def across(self, group: np.ndarray) -> bool:
-        """Whether a scored split shares the image with another one."""
+        """Whether a scored split shares the sample with another one."""
         ranks = {RANK.get(self.splits[row], 0) for row in group}
         return len(ranks) > 1 and max(ranks) >= 2
 
@@ -73,7 +84,7 @@ class Rows:
 
 def find(
     rows: Rows,
-    pictures: Pictures,
+    pictures: Pictures | Passages,
     embed: Embed | None = None,
     read: Callable[[str], np.ndarray] = pixels,
     small: Callable[[np.ndarray], np.ndarray] = copies.thumbnail,
@@ -84,7 +95,7 @@ def find(
 
     embed: the body that made pictures.embeddings, to calibrate on known copies (up to 400 images go through it); without it
     thumbnails decide alone, which only misses more cropped copies (benchmarks/planted.py). read: a path's pixels, uint8 [h, w, 3].
-    small: makes thumbnails as those of pictures.
+    small: makes thumbnails as those of pictures. Of Passages, only the seed is used beside them.
     """
     alike = same(rows.digests)
     exact = grouped(len(pictures), alike)
@@ -93,7 +104,9 @@ def find(
     for group in exact:
         stands[group] = min(group.tolist(), key=rows.order)
     single = np.unique(stands)
-    found = near(pictures.take(single), [rows.paths[row] for row in single], embed, read, small, seed)
+    some = pictures.take(single)
+    texts = isinstance(some, Passages)
+    found = some.near(seed) if texts else near(some, [rows.paths[row] for row in single], embed, read, small, seed)
     pairs = single[found.pairs]
     return findings(rows, exact, pairs, found), [found.why] if found.why else []
 
@@ -167,9 +180,9 @@ def _exact(rows: Rows, groups: list[np.ndarray]) -> Finding | None:
         return None
     return Finding(
         "exact_duplicates", "warning", len(files),
-        f"{_files(len(files))} byte for byte the same as another one ({_groups(len(groups))}).",
-        "A copied image counts several times, and may be learnt from and scored at once where rows are drawn for that.",
-        REMOVE, tuple(files), tuple(map(rows.example, groups[:SHOWN])), {"groups": len(groups), "files": len(rows.paths)},
+        f"{_are(len(files), rows)} {_SAME[rows.noun]} ({_groups(len(groups))}).",
+        f"A copied {rows.noun[:-1]} counts several times, and may be learnt from and scored at once where rows are drawn for that.",
+        rows.remove, tuple(files), tuple(map(rows.example, groups[:SHOWN])), {"groups": len(groups), "files": len(rows.paths)},
     )  # fmt: skip
 
 
@@ -185,21 +198,23 @@ def _near(rows: Rows, groups: list[np.ndarray], pairs: np.ndarray, found: Copies
         return None
     limit = found.threshold
     examples = [
-        rows.example(groups[number]) | {"distance": float(10 ** found.scores[pair]), "mirrored": bool(found.mirrored[pair])}
+        rows.example(groups[number])
+        | {"distance": float(10 ** found.scores[pair])}
+        | ({"mirrored": bool(found.mirrored[pair])} if rows.noun == "images" else {})
         for number, pair in order[:SHOWN]
     ]
     recall = float(np.mean(list(limit.recall.values())))
     sure = "" if limit.precision is None else f", and about {limit.precision:.0%} of those found should be copies"
     return Finding(
         "near_duplicates", "warning", len(files),
-        f"{_files(len(files))} a copy of another one: resized, re-encoded, mirrored or slightly changed ({_groups(len(order))}); "
+        f"{_are(len(files), rows)} {_CHANGED[rows.noun]} ({_groups(len(order))}); "
         f"of copies made for comparison {recall:.0%} were recognised{sure}.",
-        "A copied image counts several times, and may be learnt from and scored at once where rows are drawn for that.",
-        f"Look at the pairs: frames of one scene look like this too. {REMOVE}", tuple(files), tuple(examples),
+        f"A copied {rows.noun[:-1]} counts several times, and may be learnt from and scored at once where rows are drawn for that.",
+        f"Look at the pairs: {_DOUBT[rows.noun]}. {rows.remove}", tuple(files), tuple(examples),
         {
             "groups": len(order), "pairs": len(pairs), "mirrored_pairs": int(found.mirrored.sum()), "recall": recall,
             "recall_by_kind": limit.recall, "precision": limit.precision, "expected_strays": limit.stray, "known_copies": limit.made,
-            "distance_limit": float(10**limit.limit), "measures": ["thumbnail", "embedding"][: len(limit.weights)],
+            "distance_limit": float(10**limit.limit), "measures": _MEASURES[rows.noun][: len(limit.weights)],
             "weights": list(limit.weights), "files": len(rows.paths),
         },
     )  # fmt: skip
@@ -222,11 +237,11 @@ def _across(rows: Rows, groups: list[np.ndarray]) -> Finding | None:
     share = len(scored) / total
     return Finding(
         "duplicates_across_splits", "problem", len(scored),
-        f"{len(scored)} of {total} images of {' and '.join(names)} {'have a copy' if len(scored) > 1 else 'has a copy'} "
+        f"{len(scored)} of {total} {rows.noun} of {' and '.join(names)} {'have a copy' if len(scored) > 1 else 'has a copy'} "
         f"in {' and '.join(sorted(splits))}.",
         f"The score is optimistic: {share:.1%} of the scored rows can be answered from memory.",
-        f"Remove the listed files, the copies in {' and '.join(sorted(splits))}.", tuple(spare), tuple(map(rows.example, groups[:SHOWN])),
-        {"groups": len(groups), "scored": total, "share": share},
+        f"Remove the listed {rows.files}, the copies in {' and '.join(sorted(splits))}.", tuple(spare),
+        tuple(map(rows.example, groups[:SHOWN])), {"groups": len(groups), "scored": total, "share": share},
     )  # fmt: skip
 
 
@@ -237,16 +252,16 @@ def _differing(rows: Rows, groups: list[np.ndarray]) -> Finding | None:
     files = [rows.paths[row] for group in groups for row in sorted(group.tolist(), key=rows.order)]
     return Finding(
         "duplicates_with_other_labels", "problem", len(groups),
-        f"{_groups(len(groups))} of copies ({len(files)} files) carry different labels." if len(groups) > 1
-        else f"One group of copies ({len(files)} files) carries different labels.",
+        f"{_groups(len(groups))} of copies ({len(files)} {rows.files}) carry different labels." if len(groups) > 1
+        else f"One group of copies ({len(files)} {rows.files}) carries different labels.",
         "At most one label of each group is right: they teach a contradiction, and where they are scored a right answer counts as wrong.",
         "Look at them, correct the labels, and keep one of each group.", tuple(files), tuple(map(rows.example, groups[:SHOWN])),
         {"files": len(files)},
     )  # fmt: skip
 
 
-def _files(count: int) -> str:
-    return f"{count} files are" if count > 1 else "1 file is"
+def _are(count: int, rows: Rows) -> str:
+    return f"{count} {rows.files} are" if count > 1 else f"1 {rows.files[:-1]} is"
 
 
 def _groups(count: int) -> str:

@@ -37,3 +37,8 @@ class Finding:
 def ordered(findings: list[Finding]) -> list[Finding]:
     """Problems first, then warnings, then notes; as they came within a level."""
     return sorted(findings, key=lambda one: LEVELS.index(one.level))
+
+
+def noun(modality: str) -> str:
+    """What findings call the samples: "texts", else "images"."""
+    return "texts" if modality == "text" else "images"

@@ -38,7 +38,16 @@ _KNOWN = (
     ("already been read", "linked_twice", "Their images count once.", "Nothing, or remove the links."),
     ("device or pipe", "not_files", _UNUSED, "Remove them."),
     ("not valid UTF-8", "bad_names", _UNUSED, "Rename them."),
+    ("texts outside any class folder", "stray_texts", _UNUSED, "Move each into the folder of its class."),
     ("outside any class folder", "stray_images", _UNUSED, "Move each into the folder of its class."),
+    ("not texts by their extension", "not_texts", _UNUSED, "Save those that are texts as .txt, in UTF-8."),
+    ("have no text", "empty_texts", "They are neither learnt nor scored.", "Fill them in, or remove their rows."),
+    ("hold no text", "empty_texts", "They are neither learnt nor scored.", "Fill them in, or remove their rows."),
+    ("with different labels", "two_labels", "What is learnt of one is wrong of the other.", "Keep one of the labels, or none of the rows."),
+    ("do not follow", "broken_tags", "They were read as beginnings of names.", "Correct the tags on these lines."),
+    ("Offsets of answers were mended", "offsets", "The answers were found by their texts.", "Correct answer_start in the file."),
+    ("an answer is not in its context", "offsets", "These questions are not used.", "Correct the answers, or remove the questions."),
+    ("cannot be scored", "unlabelled_split", "Another part of the rows is scored.", "Add the labels of this split."),
     ("Repeated rows", "repeated_rows", "Each counts once.", "Nothing, or remove the repetitions from the table."),
     ("Left out", "unreadable", "They are neither learnt nor scored.", "Replace or remove these files."),
     ("is read as the label", "label_column", "With another column the task would be another.", "Name the column: --set data.label=COLUMN."),
@@ -47,8 +56,8 @@ _KNOWN = (
     ("Only one sample or group", "single_sample", "The score says nothing about it.", "Add a second sample or group, or remove it."),
 )  # fmt: skip
 
-_TOLD = (" has no images of ", "so scores may be optimistic")
-"""Notes that `table` tells more of, from the tables themselves."""
+_TOLD = (" has no images of ", "so scores may be optimistic", "the trace of a wrong encoding")
+"""Notes of which `table` or `passages` tell more, from the data themselves."""
 
 
 def findings(notes: Sequence[Note]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Samples unlike all others: another kind of picture, a broken one, or one that came here by mistake."""
+"""Samples unlike all others: another kind of picture or text, a broken one, or one that came here by mistake."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -83,12 +83,15 @@ def limit(n: int, p: int, share: float) -> float:
     return float(maxima.mean() - np.euler_gamma * scale - scale * np.log(-np.log1p(-share)))
 
 
-def finding(features: np.ndarray, paths: Sequence[str], labels: Sequence[str] | None = None, seed: int = 0) -> list[Finding]:
+def finding(
+    features: np.ndarray, paths: Sequence[str], labels: Sequence[str] | None = None, seed: int = 0, noun: str = "images"
+) -> list[Finding]:
     """Rows of features [n, d] that are farther from their neighbours than the other rows are, among all rows ("outliers") and,
     where one class a row is given, among the rows of their class ("class_outliers", without those already named).
 
     Gaussian features raise an alarm in ALARM of all data sets. Features with longer tails, as real ones have, do so more often,
-    and then rightly: the sample is unlike the others. [] for fewer than FEWEST rows; so small classes are passed over too.
+    and then rightly: the sample is unlike the others. [] for fewer than FEWEST rows; so small classes are passed
+    over too. noun: what the samples are called.
     """
     n = len(features)
     if n < FEWEST:
@@ -98,7 +101,7 @@ def finding(features: np.ndarray, paths: Sequence[str], labels: Sequence[str] | 
         return []
     far, ratio = surprise(x, seed)
     above = far - limit(n, x.shape[1], ALARM / 2)
-    made = [_finding("outliers", above, far, ratio, paths, labels)]
+    made = [_finding("outliers", above, far, ratio, paths, labels, noun)]
     names, home = np.unique(np.asarray([""] * n if labels is None else labels, dtype=str), return_inverse=True)
     groups = [rows for k in range(len(names)) if len(rows := np.flatnonzero(home == k)) >= FEWEST]
     if len(names) > 1 and groups:
@@ -109,12 +112,12 @@ def finding(features: np.ndarray, paths: Sequence[str], labels: Sequence[str] | 
                 continue
             inside[rows], apart[rows] = surprise(part, seed)
             within[rows] = inside[rows] - limit(len(rows), part.shape[1], ALARM / 2 / len(groups))
-        made.append(_finding("class_outliers", np.where(above > 0, -1.0, within), inside, apart, paths, labels))
+        made.append(_finding("class_outliers", np.where(above > 0, -1.0, within), inside, apart, paths, labels, noun))
     return [one for one in made if one]
 
 
 def _finding(
-    kind: str, above: np.ndarray, far: np.ndarray, ratio: np.ndarray, paths: Sequence[str], labels: Sequence[str] | None
+    kind: str, above: np.ndarray, far: np.ndarray, ratio: np.ndarray, paths: Sequence[str], labels: Sequence[str] | None, noun: str
 ) -> Finding | None:
     """Of the rows whose surprise is above the limit, the farthest first. Many of them are a kind of their own, not strays."""
     rows = np.flatnonzero(above > 0)
@@ -129,9 +132,9 @@ def _finding(
     ]
     return Finding(
         kind, "warning" if whole and few else "note", count,
-        f"{count} image{' is' if count == 1 else 's are'} unlike the others{'' if whole else ' of the same class'}"
+        f"{count} {f'{noun[:-1]} is' if count == 1 else f'{noun} are'} unlike the others{'' if whole else ' of the same class'}"
         f"{'' if few else ', so many that they are a kind of their own rather than strays'}.",
-        "A stray picture teaches something else than its label says; where it is scored, the error is not the model's."
+        f"A stray {noun[:-1]} teaches something else than its label says; where it is scored, the error is not the model's."
         if whole else "It may have the wrong label, or be the only one of a kind that the model will meet more often.",
         "Look at them; remove what does not belong, and collect more of what does.",
         tuple(paths[i] for i in rows), tuple(examples), {"surprise": [float(far[i]) for i in rows[:12]], "of": len(far)},

@@ -1,7 +1,5 @@
 """How well trivial cues alone tell the classes apart: what they can do, a network may have learnt instead of the task."""
 
-import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..metrics.bootstrap import intervals
+from .cues import ALL, NAME, of_photos
 from .finding import Finding
+from .passage_cues import of_passages
+from .passages import Facts as Passages
 from .photos import Facts
 
 FOLDS = 5
@@ -17,10 +18,8 @@ FEWEST = 5  # rows (groups) that a class needs to be in every fold; smaller clas
 MOST = 5000  # rows looked at: they tell an accuracy to one or two percent, and more only cost time
 DRAWS, ENOUGH = 399, 20
 """Permutations at most, and how many that reach the score end the drawing: p is then known well enough to be no alarm. The
-least p, 1 / 400, is small enough to outlive Holm's correction for seven cues."""
+least p, 1 / 400, is small enough to outlive Holm's correction for nine cues."""
 RESAMPLES = 1000  # of the bootstrap; ends of an interval that are compared with a round number need no more
-COMMON = 16  # exact image sizes, formats and modes that get an indicator of their own
-BUCKETS = 128  # of the hashed pieces of file names
 PENALTY = 0.02
 """Of the ridge regression, for each learning row, on standardised cues: enough for as many pieces of names as there are rows."""
 
@@ -32,8 +31,6 @@ cartoons, sketches, paintings); on potato leaves that all lie on one grey cloth 
 NEARLY = 0.8
 """Share of the features' advantage over the majority class from which a cue does nearly as well as the features."""
 
-NAME, ALL = "file name", "all together"
-
 
 @dataclass(frozen=True)
 class Cue:
@@ -43,7 +40,7 @@ class Cue:
     interval over rows (groups where given). chance: 1 / k, the balanced accuracy of guessing. majority: the accuracy of
     always answering the largest class. p: of a permutation test; corrected: after Holm's correction over all cues tried.
     recall: by class. typical: by class up to three files that the cue alone gets right most surely. told: by class what the
-    cue is like, in words. rows: how many were looked at.
+    cue is like, in words. rows: how many were looked at. effect, repair: what it can do to the score, and what helps.
     """
 
     name: str
@@ -58,6 +55,8 @@ class Cue:
     typical: dict[str, tuple[str, ...]]
     told: dict[str, str]
     rows: int
+    effect: str = ""
+    repair: str = ""
 
     @property
     def skill(self) -> float:
@@ -65,7 +64,7 @@ class Cue:
         return (self.interval[0] - self.chance) / (1 - self.chance)
 
 
-def probe(facts: Facts, labels: Sequence[str], groups: Sequence | None = None, seed: int = 0) -> list[Cue]:
+def probe(facts: Facts | Passages, labels: Sequence[str], groups: Sequence | None = None, seed: int = 0) -> list[Cue]:
     """Each set of cues that varies at all, and all of them together, by stratified 5-fold cross-validation.
 
     labels [n]: one class for each of the facts. groups [n]: rows that may not part. At most MOST rows are looked at, drawn by
@@ -82,15 +81,19 @@ def probe(facts: Facts, labels: Sequence[str], groups: Sequence | None = None, s
     if len(names) < 2:
         return []
     fold = _folds(y, units, seed)
-    columns = {name: table[rows] for name, table in _tables(facts, names).items()}
+    if isinstance(facts, Passages):  # few of many texts are looked at, and each takes a while
+        facts, rows = facts.take(rows), np.arange(len(rows))
+    known = (of_passages if isinstance(facts, Passages) else of_photos)(facts, names)
+    columns = {name: table[rows] for name, table in known.tables.items()}
     columns = {name: table for name, table in columns.items() if (table != table[:1]).any()}
     seen = [table for name, table in columns.items() if name != NAME]
     if len(seen) > 1:
         columns[ALL] = np.concatenate(seen, 1)
     cues = []
     for name, table in columns.items():
-        learner = _Learner(table, fold, len(names))
-        cues.append(_cue(name, learner, y, names, units, seed, [facts.path[i] for i in rows], _told(name, facts, rows, y, names)))
+        told = {label: words for i, label in enumerate(names) if (words := known.told(name, rows[y == i]))}
+        made = _cue(name, _Learner(table, fold, len(names)), y, names, units, seed, [known.path[i] for i in rows], told)
+        cues.append(replace(made, effect=known.effects.get(name, ""), repair=known.repairs.get(name, "")))
     return _corrected(cues)
 
 
@@ -117,60 +120,6 @@ def _folds(y: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
     for k, (_, held) in enumerate(splitter.split(y[:, None], y, None if alone else units)):
         fold[held] = k
     return fold
-
-
-def _tables(facts: Facts, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The cues [n, d] by the name of their set."""
-    size, width, height = (np.log2(np.maximum(x, 1)) for x in (facts.bytes, facts.width, facts.height))
-    ring = _ring(facts.small)
-    exact = [f"{w} x {h}" for w, h in zip(facts.width.tolist(), facts.height.tolist(), strict=True)]
-    forms = [
-        f"{form} {mode} {turned != 1}" for form, mode, turned in zip(facts.format, facts.mode, facts.orientation.tolist(), strict=True)
-    ]
-    return {
-        "file size": _curved(size[:, None]),
-        "dimensions": np.concatenate([_curved(np.stack([width, height, width - height], 1)), _indicators(exact)], 1),
-        "mean colour": _curved(np.concatenate([facts.colour, facts.spread[:, None]], 1)),
-        "border pixels": _curved(np.concatenate([facts.border, ring.std(1)], 1)),
-        "format and mode": _indicators(forms),
-        NAME: np.stack([_spelt(path, names) for path in facts.path]) if len(facts) else np.empty((0, 1)),
-    }  # fmt: skip
-
-
-def _ring(small: np.ndarray) -> np.ndarray:
-    """The two outermost rows and columns of thumbnails [n, s, s, 3], as float32 [n, m, 3]."""
-    inside = np.zeros(small.shape[1:3], bool)
-    inside[2:-2, 2:-2] = True
-    return small[:, ~inside].astype(np.float32)
-
-
-def _curved(x: np.ndarray) -> np.ndarray:
-    """Standardised columns with their squares and products: classes that differ in spread, or lie between others."""
-    spread = x.std(0, dtype=np.float64)
-    x = (x - x.mean(0, dtype=np.float64)) / np.where(spread > 1e-6, spread, np.inf)
-    first, second = np.triu_indices(x.shape[1])
-    return np.concatenate([x, x[:, first] * x[:, second]], 1)
-
-
-def _indicators(values: Sequence[str]) -> np.ndarray:
-    """0 or 1 [n, m] for each of the COMMON values, m of them; all 0 for a rarer one."""
-    kept = [value for value, count in Counter(values).most_common(COMMON) if count > 1] or [""]
-    return np.array([[float(value == one) for one in kept] for value in values]).reshape(-1, len(kept))
-
-
-def _spelt(path: str, names: Sequence[str]) -> np.ndarray:
-    """Length, kinds of signs and hashed pieces of two and three signs of a file's stem; the classes' own names are cut out."""
-    stem = re.split(r"[\\/]", path)[-1].rsplit(".", 1)[0].lower()
-    for name in sorted(names, key=len, reverse=True):
-        if len(name) > 1:
-            stem = stem.replace(name.lower(), "")
-    digits, letters = sum(c.isdigit() for c in stem), sum(c.isalpha() for c in stem)
-    pieces = np.zeros(BUCKETS)
-    for long in (2, 3):
-        for i in range(len(stem) - long + 1):
-            pieces[zlib.crc32(stem[i : i + long].encode()) % BUCKETS] += 1
-    first = int((re.search(r"\d{1,15}", stem) or "0")[0])
-    return np.concatenate([[len(stem), digits, letters, len(stem) - digits - letters, np.log1p(first)], np.sqrt(pieces)])
 
 
 class _Learner:
@@ -271,43 +220,6 @@ def _corrected(cues: list[Cue]) -> list[Cue]:
     return [replace(cue, corrected=corrected[cue.name]) for cue in cues]
 
 
-def _told(name: str, facts: Facts, rows: np.ndarray, y: np.ndarray, names: list[str]) -> dict[str, str]:
-    """By class, what the cue is like: the median, or the commonest."""
-    out = {}
-    for i, label in enumerate(names):
-        inside = rows[y == i]
-        if name == "file size":
-            out[label] = f"{np.median(facts.bytes[inside]) / 1000:.1f} kB"
-        elif name == "dimensions":
-            (size, count), *_ = Counter(zip(facts.width[inside].tolist(), facts.height[inside].tolist(), strict=True)).most_common(1)
-            out[label] = f"{count / len(inside):.0%} are {size[0]} x {size[1]}"
-        elif name in ("mean colour", "border pixels"):
-            values = (facts.colour if name == "mean colour" else facts.border)[inside]
-            out[label] = "rgb({}, {}, {})".format(*np.rint(np.median(values, 0)).astype(int).tolist())
-        elif name == "format and mode":
-            (kind, count), *_ = Counter((facts.format[j], facts.mode[j]) for j in inside).most_common(1)
-            out[label] = f"{count / len(inside):.0%} are {' '.join(kind)}"
-    return out
-
-
-_EFFECTS = {
-    "file size": "The size itself is not seen, but what makes it is: sharpness, compression, how much there is in the picture.",
-    "dimensions": "After resizing, sizes show as blur and proportions, which a network sees.",
-    "mean colour": "Light and colour can stand in for what the images show; under other light the model would then fail.",
-    "border pixels": "The background alone gives the class away, so the model need not look at the object, and fails on another ground.",
-    "format and mode": "Compression and lost colours leave traces that a network sees.",
-    ALL: "Together such cues give the class away without a look at the object, and a network sees most of them.",
-}
-_REPAIRS = {
-    "file size": "Save all images the same way from originals of the same quality.",
-    "dimensions": "Crop or resize all classes alike, from originals of the same kind.",
-    "mean colour": "Nothing where colour is what the classes are about; else take all classes under the same light, or --augment strong.",
-    "border pixels": "Crop to the object, or take every class on the same and on several grounds; test on images from elsewhere.",
-    "format and mode": "Save all images in one format and mode.",
-    ALL: "Collect all classes in the same way, and test on images from elsewhere.",
-}
-
-
 def finding(cues: Sequence[Cue], features_score: float | None = None) -> list[Finding]:
     """A warning for each cue that tells the classes apart, strongest first: better than chance (corrected p < SIGNIFICANT) and,
     at the lower end of its interval, at least TELLING of the way from guessing to perfection. A "problem" where it also has
@@ -346,13 +258,13 @@ def _finding(cue: Cue, features_score: float | None) -> Finding:
         f"From {what}, {cue.balanced:.0%} of each class are told right (95 % interval {cue.interval[0]:.0%} to {cue.interval[1]:.0%}; "
         f"guessing: {cue.chance:.0%})."
     )
-    effect = _EFFECTS[cue.name]
+    effect = cue.effect
     if nearly:
         effect += f" The body's features reach {features_score:.0%} accuracy, this {cue.accuracy:.0%}: a good score may be the shortcut's."
     examples = _examples(cue)
     files = tuple(path for row in examples for path in row["files"])
     return Finding(
-        "shortcut", "problem" if nearly else "warning", len(cue.recall), text, effect, _REPAIRS[cue.name], files, examples,
+        "shortcut", "problem" if nearly else "warning", len(cue.recall), text, effect, cue.repair, files, examples,
         _numbers(cue, features_score=features_score),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..core import Data
 from ..readers.labels import listed
 from . import notes
-from .finding import Finding
+from .finding import Finding, noun
 from .names import likeness
 
 FEW, SOME = 10, 30
@@ -26,6 +26,8 @@ _BALANCE = "--set task.balance=true (solved heads) or --set method.balance=true 
 def findings(data: Data) -> list[Finding]:
     """Labels written alike, classes that are missing, small or unequal, groups that cross splits, and what the reader or the
     drawing of roles warned of. Data as a reader returns them, or with the roles that `readers.split.assign` gave them."""
+    if data.schema.target in ("spans", "language"):  # answers and running text are no labels that could be counted
+        return [*_groups(data), *notes.findings(data.notes)]
     found = [_same(data), _alike(data), _one_class(data), _absent(data), *_small(data), _unequal(data), *_groups(data)]
     if data.schema.target == "number":
         found += [_constant(data), _far(data), _beyond(data)]
@@ -34,8 +36,13 @@ def findings(data: Data) -> list[Finding]:
 
 def _rows(data: Data, table: pa.Table) -> list[tuple[str, list]]:
     """(path, its labels or its number, in a list) of each row."""
-    pairs = zip(table[data.schema.input].to_pylist(), table[data.schema.label].to_pylist(), strict=True)
+    pairs = zip(_named(data, table), table[data.schema.label].to_pylist(), strict=True)
     return [(path, label if isinstance(label, list) else [label]) for path, label in pairs]
+
+
+def _named(data: Data, table: pa.Table) -> list[str]:
+    """What the rows are called: their path; a text has one beside what goes in."""
+    return table["path" if "path" in table.column_names else data.schema.input].to_pylist()
 
 
 def _tables(data: Data) -> dict[str, pa.Table]:
@@ -49,7 +56,7 @@ def _tables(data: Data) -> dict[str, pa.Table]:
 
 
 def _paths(data: Data, table: pa.Table) -> set[str]:
-    return set(table[data.schema.input].to_pylist())
+    return set(_named(data, table))
 
 
 def _role(data: Data, name: str) -> str:
@@ -178,7 +185,12 @@ def _few(kind: str, level: str, counts: dict[str, int], data: Data) -> Finding:
     named = sorted(counts, key=lambda name: (counts[name], name))
     shown = ", ".join(f"{counts[name]} of {name!r}" if name in data.schema.classes else f"{counts[name]} samples" for name in named[:3])
     more = f" and so for {len(named) - 3} more classes" if len(named) > 3 else ""
-    effect = "Single images decide what is learnt of it" if level == "warning" else "One image more or less moves its own score by points"
+    many = noun(data.schema.modality)
+    effect = (
+        f"Single {many} decide what is learnt of it"
+        if level == "warning"
+        else f"One {many[:-1]} more or less moves its own score by points"
+    )
     return Finding(
         kind, level, len(counts), f"There are only {shown} to learn from{more}.",
         f"{effect}, and the interval of its score is wide.",
@@ -221,7 +233,7 @@ def _groups(data: Data) -> Iterator[Finding]:
 def _shared(data: Data, one: str, other: str, shared: list[str], tables: dict[str, pa.Table]) -> Finding:
     inside = {name: {} for name in (one, other)}
     for name, paths in inside.items():
-        for path, group in zip(tables[name][data.schema.input].to_pylist(), tables[name]["group"].to_pylist(), strict=True):
+        for path, group in zip(_named(data, tables[name]), tables[name]["group"].to_pylist(), strict=True):
             paths.setdefault(group, []).append(path)
     rows = [
         {"files": [inside[one][group][0], inside[other][group][0]], "group": group, "splits": [one, other]} for group in shared[:12]
@@ -262,7 +274,7 @@ def _constant(data: Data) -> Finding | None:
 
 def _far(data: Data) -> Finding | None:
     """Numbers far from all others, by the median and the median absolute deviation."""
-    values, paths = _numbers(data, data.learning()), data.learning()[data.schema.input].to_pylist()
+    values, paths = _numbers(data, data.learning()), _named(data, data.learning())
     centre = np.median(values)
     scale = 1.4826 * np.median(np.abs(values - centre))
     if scale == 0:
@@ -288,7 +300,7 @@ def _beyond(data: Data) -> Finding | None:
     for name, table in _tables(data).items():
         values = _numbers(data, table)
         outside = np.flatnonzero((values < low) | (values > high))
-        paths = table[data.schema.input].to_pylist()
+        paths = _named(data, table)
         rows += [{"files": [paths[i]], "label": float(values[i]), "splits": [name]} for i in outside]
     if not rows:
         return None

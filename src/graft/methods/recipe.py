@@ -87,8 +87,9 @@ def supervised(task: Task, smoothing: float = 0.0, penalty=None):
     """The objective loss(outputs, targets) [+ penalty(net)] on the stream "train"."""
 
     def objective(net: Net, batches: dict[str, Batch]) -> torch.Tensor:
-        batch = batches["train"]
-        loss = task.loss(net(batch.inputs, batch.start), batch.targets, smoothing=smoothing)
+        batch, whole = batches["train"], getattr(task.loss, "of_net", None)
+        # A language model's loss changes what the net reads, and needs few of its outputs.
+        loss = whole(net, batch) if whole else task.loss(net(batch.inputs, batch.start), batch.targets, smoothing=smoothing)
         return loss if penalty is None else loss + penalty(net)
 
     return objective

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-RATES = ("accuracy", "f1")
+RATES = ("accuracy", "f1", "exact_match")
 """Metrics whose name ends so are rates: at exactly 0 or 1 every resample agrees and only Wilson's interval has a width."""
 
 

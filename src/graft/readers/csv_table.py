@@ -1,7 +1,6 @@
 """A table of image paths and labels: CSV, TSV, JSONL or Parquet."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,20 +8,15 @@ import pyarrow as pa
 
 from ..core import Data, Note, Schema
 from ..errors import DataError, OptionError, nearest
-from .labels import check_alike, check_classes, fingerprint, listed, printable
+from .columns import classes_of, find, find_group, find_label, find_split, known, names_of, read_groups, read_splits
+from .labels import fingerprint, listed, printable
 from .sheet import Sheet, load
-from .split import split_name, split_names
-from .target import TARGETS, checked, plain, read_labels
+from .target import TARGETS, checked, read_labels
 
-_PATHS = (
+PATHS = (
     "path", "file", "filename", "image", "img", "filepath", "file_path", "image_path", "img_path", "file_name", "image_file", "image_name",
     "img_name", "fname", "paths", "files", "filenames", "filepaths", "images",
 )  # fmt: skip
-_LABELS = (
-    "label", "class", "target", "category", "y", "labels", "class_name", "label_name", "classes", "tags", "tag", "targets", "categories",
-)  # fmt: skip
-_SPLITS = ("split", "set", "subset", "partition", "data_set", "dataset")
-_GROUPS = ("group", "group_id", "groups", "patient", "patient_id", "subject", "subject_id")
 
 
 @dataclass(frozen=True)
@@ -65,102 +59,24 @@ def read(path: str, options: Options) -> Data:
     if options.target not in TARGETS:
         raise OptionError(f"There is no target '{options.target}'.{nearest(options.target, TARGETS)}")
     sheet, notes = load(path), []
-    names = _label_columns(options)
-    column = _find(sheet, options.image, "image", _PATHS)
+    names = names_of(options.label)
+    column = find(sheet, options.image, "image", PATHS)
     if column is None:
         raise DataError(
             f"'{sheet.shown}' has no column of image files among {listed(list(sheet.columns), 8) or 'its columns'}: name it with "
             "--set data.image=COLUMN (the first line must name the columns)."
         )
-    split = _find_split(sheet, options, notes)
-    group = _find(sheet, options.group, "group", _GROUPS)
-    if group and options.group is None:
-        notes.append(Note("info", f"Samples with the same '{group}' are kept together; --set data.group= treats them as independent."))
-    names = names or (_find_label(sheet, (column, split, group), notes),)
+    split = find_split(sheet, options.split, notes)
+    group = find_group(sheet, options.group, notes)
+    names = names or (find_label(sheet, (column, split, group), notes),)
     for name in names:
-        _known(sheet, name, "label")
+        known(sheet, name, "label")
     paths = _paths(sheet, column, options.root)
     target, labels = read_labels(sheet, names, options.target, options.separator, notes)
-    splits = _read_splits(sheet, split) if split else ["train"] * len(paths)
-    groups = _read_groups(sheet, group) if group else None
+    splits = read_splits(sheet, split) if split else ["train"] * len(paths)
+    groups = read_groups(sheet, group) if group else None
     rows = _unique(sheet, paths, labels, splits, groups, notes)
     return _data(sheet, rows, target, names, notes)
-
-
-def _label_columns(options: Options) -> tuple[str, ...]:
-    """As a tuple, also where a single name was given from Python."""
-    return (options.label,) if isinstance(options.label, str) else tuple(options.label)
-
-
-def _known(sheet: Sheet, name: str, what: str) -> str:
-    if name not in sheet.columns:
-        raise OptionError(f"There is no column '{name}' for data.{what} in '{sheet.shown}'.{nearest(name, list(sheet.columns))}")
-    return name
-
-
-def _matches(sheet: Sheet, usual: Sequence[str]) -> list[str]:
-    """The columns with a usual name, the most usual first. Case, spaces and hyphens do not matter."""
-    known = {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in reversed(sheet.columns)}
-    return [known[name] for name in usual if name in known]
-
-
-def _find(sheet: Sheet, given: str | None, what: str, usual: Sequence[str]) -> str | None:
-    """The column given, or the first with a usual name; None where there is none, or "" was given."""
-    if given is not None:
-        return _known(sheet, given, what) if given else None
-    return next(iter(_matches(sheet, usual)), None)
-
-
-def _find_label(sheet: Sheet, taken: tuple[str | None, ...], notes: list[Note]) -> str:
-    found = [name for name in _matches(sheet, _LABELS) if name not in taken]
-    left = [name for name in sheet.columns if name not in taken]
-    if len(found) > 1:
-        notes.append(
-            Note("warning", f"'{found[0]}' is read as the label, not {listed(found[1:])}; --set data.label=COLUMN chooses another.")
-        )
-    if found:
-        return found[0]
-    if len(left) == 1:
-        notes.append(Note("info", f"'{left[0]}' is read as the label, being the only column left."))
-        return left[0]
-    raise DataError(
-        f"'{sheet.shown}' has no column of labels among {listed(left, 8) if left else 'its columns'}: name it with "
-        "--set data.label=COLUMN, or several columns of 0/1 with --set data.label=A,B."
-    )
-
-
-def _find_split(sheet: Sheet, options: Options, notes: list[Note]) -> str | None:
-    """A column found by its name counts only if its cells are names of splits; one that was given must be."""
-    split = _find(sheet, options.split, "split", _SPLITS)
-    if split is None or options.split:
-        return split
-    odd = next((cell for cell in sheet.columns[split] if split_name(str(cell)) is None), None)
-    if odd is None:
-        return split
-    notes.append(Note("info", f"'{split}' is not read as a split, because it holds {str(odd)!r}; --set data.split={split} insists."))
-    return None
-
-
-def _read_splits(sheet: Sheet, column: str) -> list[str]:
-    splits = [split_name(str(cell)) for cell in sheet.columns[column]]
-    odd = [i for i, split in enumerate(splits) if split is None]
-    if odd:
-        raise DataError(
-            f"The split column '{column}' of '{sheet.shown}' holds {str(sheet.columns[column][odd[0]])!r} at {sheet.unit} "
-            f"{sheet.numbers[odd[0]]}: write train, val or test ({split_names()})."
-        )
-    return splits
-
-
-def _read_groups(sheet: Sheet, column: str) -> list[str]:
-    groups = [plain(value) for value in sheet.columns[column]]
-    missing = [sheet.numbers[i] for i, group in enumerate(groups) if group is None]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(groups)} rows of '{sheet.shown}' have no group in '{column}', the first at {sheet.unit} {missing[0]}: "
-            "fill them in, or ignore the column with --set data.group= (nothing after the sign)."
-        )
-    return [checked(sheet, group, i) for i, group in enumerate(groups)]
 
 
 def _paths(sheet: Sheet, column: str, root: str | None) -> list[str]:
@@ -219,25 +135,7 @@ def _unique(sheet: Sheet, paths: list[str], labels: list, splits: list[str], gro
 def _data(sheet: Sheet, rows: list[tuple], target: str, names: Sequence[str], notes: list[Note]) -> Data:
     parts = {split: [row for row in rows if row[2] == split] for split in ("train", "val", "test")}
     parts = {split: inside for split, inside in parts.items() if inside}
-    if "train" not in parts:
-        raise DataError(f"'{sheet.shown}' has rows of {listed(sorted(parts))} but none of train: mark the rows that learn as train.")
-    classes: tuple[str, ...] = ()
-    if target == "number":
-        if len({row[1] for row in parts["train"]}) < 2:
-            raise DataError(
-                f"All training labels in '{sheet.shown}' are the same number: give samples of different values, or another label column."
-            )
-    else:
-        found = {
-            split: {name for row in inside for name in (row[1] if target == "labels" else [row[1]])} for split, inside in parts.items()
-        }
-        repair = f"add samples of another class to '{sheet.shown}', or choose another column with --set data.label=COLUMN"
-        classes = check_classes(found, repair, least=1 if target == "labels" else 2)
-    if len(names) > 1:
-        check_alike(names)
-        never = sorted(set(names) - set(classes))
-        if never:
-            notes.append(Note("warning", f"Label columns that are never 1 in train are left out: {listed(never)}."))
+    classes = classes_of(sheet, {split: [row[1] for row in inside] for split, inside in parts.items()}, target, names, notes)
     tables = {split: _table(inside, target) for split, inside in parts.items()}
     return Data(
         train=tables["train"],

@@ -1,6 +1,7 @@
 """What every reader asks of its labels, and the fingerprint of the rows and files it returns."""
 
 import hashlib
+import json
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -101,6 +102,23 @@ def fingerprint(tables: Iterable[pa.Table | None]) -> str:
     whole = hashlib.sha256()
     for line in sorted("\x1f".join((os.path.relpath(path, root), _spell(label), digests[path])) for path, label in rows):
         whole.update(line.encode("utf-8") + b"\x1e")
+    return whole.hexdigest()
+
+
+def text_fingerprint(tables: Iterable[pa.Table | None]) -> str:
+    """Hex sha256 over the sorted rows of texts: every column but path and group, as one line of JSON each.
+
+    It does not change when the files are moved or renamed, nor with the order of rows; it does with any character of a text,
+    context or label. None among the tables is skipped.
+    """
+    lines = []
+    for table in tables:
+        if table is not None:
+            told = table.select([name for name in table.column_names if name not in ("path", "group")])
+            lines += [json.dumps(row, sort_keys=True) for row in told.to_pylist()]
+    whole = hashlib.sha256()
+    for line in sorted(lines):
+        whole.update(line.encode("ascii") + b"\n")
     return whole.hexdigest()
 
 

@@ -1,26 +1,30 @@
 """Columns of a CSV, TSV, JSONL or Parquet file as Python values, with the line each row came from."""
 
-import codecs
 import csv
 import io
 import json
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..errors import DataError
+from .decode import decoded
 from .labels import is_text, printable
 
+csv.field_size_limit(2**31 - 1)  # Texts may be longer than the 128 KiB that are allowed otherwise.
 _TEXT, _LINES, _PARQUET = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson"), (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
 class Sheet:
     """columns: name -> values, all equally long: texts from CSV, JSON values from JSONL, Python values from Parquet.
-    numbers: where each row stands in the file, counted in `unit`s ("line" or "row") from 1. file: absolute path."""
+    numbers: where each row stands in the file, counted in `unit`s ("line" or "row") from 1, or texts such as "val.csv:12"
+    where several files were joined. file: absolute path, of the folder where several were joined."""
 
     file: str
     columns: dict[str, list]
-    numbers: list[int]
+    numbers: list[int] | list[str]
     unit: str
 
     @property
@@ -28,9 +32,17 @@ class Sheet:
         """The file's path for messages."""
         return printable(self.file)
 
+    def take(self, rows: Sequence[int]) -> "Sheet":
+        """The same table with these rows only, numbered from 0."""
+        columns = {name: [values[i] for i in rows] for name, values in self.columns.items()}
+        return replace(self, columns=columns, numbers=[self.numbers[i] for i in rows])
 
-def load(path: str) -> Sheet:
-    """Read a table by its extension. Raises DataError for a file that is missing, empty, damaged or not UTF-8."""
+
+def load(path: str, encoding: str = "utf-8", flag: bool = False) -> Sheet:
+    """Read a table by its extension. encoding: of CSV, TSV and JSONL; flag: the user may set it with data.encoding.
+
+    Raises DataError for a file that is missing, empty, damaged or in another encoding, OptionError for an unknown encoding.
+    """
     file = os.path.abspath(os.path.expanduser(path))
     suffix = os.path.splitext(file)[1].lower()
     if not is_text(file):
@@ -44,41 +56,35 @@ def load(path: str) -> Sheet:
     if suffix in _PARQUET:
         sheet = _parquet(file)
     elif suffix in _LINES:
-        sheet = _json_lines(file)
+        sheet = _json_lines(file, decoded(file, encoding, flag))
     elif suffix in _TEXT:
-        sheet = _delimited(file, suffix)
+        sheet = _delimited(file, suffix, decoded(file, encoding, flag))
     else:
         raise DataError(f"'{printable(file)}' is no table that can be read: save it as {', '.join(_TEXT[:2] + _LINES[:1] + _PARQUET[:1])}.")
     if not sheet.numbers:
-        raise DataError(f"The table '{printable(file)}' has no rows: it needs a header and a row for each image.")
+        raise DataError(f"The table '{printable(file)}' has no rows: it needs a header and a row for each sample.")
     return sheet
 
 
-def _decoded(file: str) -> str:
-    """The file as text: UTF-8 with or without a byte order mark, or UTF-16 with one."""
-    try:
-        with open(file, "rb") as opened:
-            raw = opened.read()
-    except OSError as error:
-        raise DataError(f"The table '{printable(file)}' cannot be read ({error.strerror}): give this user the right to read it.") from None
-    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return raw.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"'{printable(file)}' is not UTF-8 (byte {error.start}): save it again with the encoding UTF-8 ('CSV UTF-8')."
-        ) from None
+def joined(folder: str, sheets: Sequence[Sheet], names: Sequence[str]) -> Sheet:
+    """One table of these columns of several, which all have them; its numbers are texts such as "val.csv:12"."""
+    columns = {name: [value for sheet in sheets for value in sheet.columns[name]] for name in names}
+    numbers = [f"{os.path.basename(sheet.file)}:{number}" for sheet in sheets for number in sheet.numbers]
+    return Sheet(folder, columns, numbers, sheets[0].unit)
 
 
-def _delimited(file: str, suffix: str) -> Sheet:
-    text = _decoded(file)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+def _delimited(file: str, suffix: str, text: str) -> Sheet:
+    lines = [line for line in re.split("\r\n?|\n", text) if line.strip()]
+    first = lines[0] if lines else ""
     # The sign that makes the most columns of the header; a comma where none makes any.
     sign = "\t" if suffix == ".tsv" else max(",;\t", key=lambda one: len(_header(first, one)))
     # "a, b, c": a writer that puts a space after each comma does it everywhere, and quotes after the space.
     later = _header(first, sign)[1:]
     spaced = bool(later) and all(name.startswith(" ") for name in later)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=spaced, strict=True)
+    shape = {"delimiter": sign, "skipinitialspace": spaced, "strict": True}
+    if sign == "\t" and _literal(lines, shape):
+        shape["quoting"] = csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), **shape)
     rows = (row for row in reader if any(cell.strip() for cell in row))
     columns: dict[str, list] = {}
     numbers: list[int] = []
@@ -90,8 +96,18 @@ def _delimited(file: str, suffix: str) -> Sheet:
             _put(file, columns, row, reader.line_num)
             numbers.append(reader.line_num)
     except csv.Error as error:
-        raise DataError(f"'{printable(file)}' is damaged at line {reader.line_num} ({error}): correct that line.") from None
+        raise DataError(f"'{printable(file)}' is damaged at line {reader.line_num} ({printable(str(error))}): correct that line.") from None
     return Sheet(file, columns, numbers, "line")
+
+
+def _literal(lines: list[str], shape: dict) -> bool:
+    """Whether quotes are letters like others in a table with tabs: every line is a row by itself, but not if quotes are obeyed."""
+    if len({line.count("\t") for line in lines}) != 1:
+        return False
+    try:
+        return sum(1 for _ in csv.reader(lines, **shape)) != len(lines)
+    except csv.Error:
+        return True
 
 
 def _names(file: str, given: list[str]) -> list[str]:
@@ -124,10 +140,10 @@ def _put(file: str, columns: dict[str, list], row: list[str], line: int) -> None
         values.append(cell)
 
 
-def _json_lines(file: str) -> Sheet:
+def _json_lines(file: str, text: str) -> Sheet:
     rows: list[dict] = []
     numbers: list[int] = []
-    for number, line in enumerate(_decoded(file).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -21,6 +21,9 @@ FEW = 500
 """Below so many samples a fifth is too small a test (an accuracy of 0.9 on 100 is known to +-0.06), so all are scored in folds."""
 
 SHARE = 0.2
+MOST = 500
+"""Rows of a large train split that select at most: enough to tell epochs apart, and any more are missed where they would be learnt
+from."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def split_names() -> str:
 def assign(data: Data, select_on: str = "auto", folds: int | None = None, seed: int = 0) -> Data:
     """Turn the splits found on disk into roles: train learns, val selects, test scores; plan says which is which.
 
-    train and val on disk: a stratified fifth of train selects and val is scored. train, val and test: val selects, test
+    train and val on disk: a stratified fifth of train (at most MOST) selects and val is scored. train, val and test: val selects, test
     is scored. train and test: a fifth of train selects. No split: 60/20/20 are drawn or, below FEW samples or where
     `folds` asks for it, all rows stay in train with a column "fold" (int32) for `fold_data` and `final_data`.
     select_on: "auto", or "val" to select on the split called val; where there is no test split val is then scored too,
@@ -107,13 +110,15 @@ def _presplit(data: Data, select_on: str, seed: int) -> _Roles:
         )
         return _Roles(train, val, val, Plan("val", "val", "val", drawn=False, optimistic=True, reason=reason))
     name, scored = ("val", val) if val is not None else ("test", test)
-    learn, select = _part(train, data.schema, seed)
+    share = min(SHARE, MOST / max(len(train), 1))
+    learn, select = _part(train, data.schema, seed, share=share)
     flag = " (--select-on val selects on val instead)" if name == "val" else " (add a val split to select on it instead)"
     if select is None:
         reason = f"{name} ({len(scored)} samples) is scored once; train ({len(train)}) is too small to spare any, so it selects too{flag}."
     else:
         reason = f"{name} ({len(scored)} samples) is scored once, so {len(select)} of the {len(train)} samples of train select{flag}."
-    return _roles(learn, select, scored, Plan("a fifth of train", name, name, reason=reason))
+    said = "a fifth of train" if share == SHARE or select is None else f"{len(select):,} samples of train"
+    return _roles(learn, select, scored, Plan(said, name, name, reason=reason))
 
 
 def _roles(learn: pa.Table, select: pa.Table | None, test: pa.Table | None, plan: Plan) -> _Roles:
@@ -203,7 +208,10 @@ def _part(table: pa.Table, schema: Schema, seed: int, salt: int = 0, share: floa
 
 def _strata(table: pa.Table, schema: Schema) -> np.ndarray:
     """int [n]: what a draw keeps in proportion. The class; a row's rarest label (-1 for none), which is the first step of
-    iterative stratification (Sechidis et al., 2011); or the quantile bin of a number, up to ten of five rows at least."""
+    iterative stratification (Sechidis et al., 2011); or the quantile bin of a number, up to ten of five rows at least.
+    One stratum where there is nothing to keep: tags, spans and running text."""
+    if schema.target not in ("class", "labels", "number"):
+        return np.zeros(len(table), int)
     labels = table.column("label").to_pylist()
     if schema.target == "number":
         bins = max(1, min(10, len(labels) // 5))

@@ -108,12 +108,13 @@ def _rule(record: Record) -> dict | None:
 
 
 def _bodies(record: Record) -> list[dict]:
-    made = []
+    made, noun = [], tables.noun(record.modality)
     for body in rows(_advice(record).get("bodies")):
         facts = [
             ("Weights", body.get("weights")), ("Trained on", body.get("trained_on")), ("Licence", body.get("licence")),
-            ("Image size", f"{body['size']} px" if body.get("size") else ""), ("Parameters", tables.count(body.get("parameters"))),
-            ("Time for 1,000 images", tables.duration(body.get("seconds_per_1000"))),
+            ("Image size" if noun == "images" else "Length", tables.extent(body.get("size"), record.modality)),
+            ("Parameters", tables.count(body.get("parameters"))),
+            (f"Time for 1,000 {noun}", tables.duration(body.get("seconds_per_1000"))),
         ]  # fmt: skip
         layers = rows(body.get("layers"))
         columns, table = _layers(layers, str(body.get("best_layer") or ""))
@@ -121,7 +122,7 @@ def _bodies(record: Record) -> list[dict]:
             "name": str(body.get("name") or ""), "facts": [(k, str(v)) for k, v in facts if v and v != "–"],
             "similarity": _similarity(body),
             "columns": columns, "layers": table, "best": str(body.get("best_layer") or ""),
-            "chart": curves.depth(layers, str(body.get("best_layer") or ""), f"Score of a probe by layer of {body.get('name', '')}"),
+            "chart": curves.depth(layers, str(body.get("best_layer") or ""), f"Score of a probe by layer of {body.get('name', '')}", noun),
         })  # fmt: skip
     return made
 

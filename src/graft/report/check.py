@@ -1,4 +1,7 @@
-"""FOLDER/check.html: what an inspection found, a pure function of FOLDER/check.json and of the images that are still there."""
+"""FOLDER/check.html: what an inspection found, a pure function of FOLDER/check.json and of the images that are still there.
+
+Of texts the examples carry "texts", the beginning of each, which stands in the place of a picture.
+"""
 
 import os
 from pathlib import Path
@@ -42,7 +45,7 @@ def summary(run: Record) -> dict | None:
         return None
     thumbnails = Thumbnails(source(check), most=40)
     return {
-        "findings": findings(check, thumbnails, 4),
+        "findings": findings(check | {"modality": run.modality}, thumbnails, 4),
         "looked_for": phrases(check.get("looked_for")),
         "left_out": phrases(check.get("left_out")),
     }
@@ -53,15 +56,15 @@ def findings(check: dict, thumbnails: Thumbnails, each: int) -> list[dict]:
     that the first does not spend them all."""
     known = rows(check.get("findings"))
     known.sort(key=lambda row: [*LEVELS, str(row.get("level"))].index(str(row.get("level"))))
-    found = [_finding(row, source(check), each) for row in known]
-    for turn in range(each):
+    found = [_finding(row, source(check), each, check.get("modality") == "text") for row in known]
+    for turn in range(each if check.get("modality") != "text" else 0):
         for one in found:
             for shot in one["examples"][turn]["shots"] if turn < len(one["examples"]) else ():
                 shot["image"] = thumbnails.of(shot["path"])
     return found
 
 
-def _finding(row: dict, root: str, each: int) -> dict:
+def _finding(row: dict, root: str, each: int, texts: bool) -> dict:
     word, mark = LEVELS.get(str(row.get("level")), ("Note", "○"))
     files = [str(file) for file in listed(row.get("files"))]
     total = max(int(row["count"]) if tables.number(row.get("count")) != "–" else 0, 0)
@@ -70,21 +73,23 @@ def _finding(row: dict, root: str, each: int) -> dict:
         "count": total, **{key: str(row.get(key) or "") for key in ("text", "effect", "repair")},
         "examples": [_example(one, root) for one in rows(row.get("examples"))[:each]],
         "files": [inside(file, root) for file in files[:LISTED]], "n": len(files),
+        "unit": "text" if texts else "file", "pictures": not texts,
     }  # fmt: skip
 
 
 def _example(row: dict, root: str) -> dict:
-    """{"shots": an image each with what is said of it alone, "given", "suggested", "said": what is said of them all}."""
+    """{"shots": an image or a text each with what is said of it alone, "given", "suggested", "said": what is said of them all}."""
     files, alone, said = [str(file) for file in listed(row.get("files"))], {}, []
     for name, value in row.items():
-        if name in ("files", "label", "suggested") or value is None:
+        if name in ("files", "texts", "label", "suggested") or value is None:
             continue
         if isinstance(value, list) and len(value) == len(files) > 1:
             alone[name] = value
         else:
             said.append(tables.said(value) if name == "what" else f"{WORDS.get(name) or name.replace('_', ' ')} {tables.said(value)}")
+    quotes = [str(text) for text in listed(row.get("texts"))] + [""] * len(files)
     shots = [
-        {"path": file, "name": Path(file).name or file, "inside": inside(file, root), "image": "",
+        {"path": file, "name": Path(file).name or file, "inside": inside(file, root), "image": "", "text": quotes[i],
          "under": [tables.said(values[i]) for values in alone.values()]}
         for i, file in enumerate(files[:6])
     ]  # fmt: skip
@@ -108,18 +113,19 @@ def _head(record: Record) -> dict | None:
     levels = [row.get("level") for row in rows(check.get("findings"))]
     said = [(levels.count(level), word.lower()) for level, (word, _) in LEVELS.items()]
     counts = {str(k): tables.total(v) for k, v in (check.get("counts") or {}).items()}
-    classes, root = check.get("classes"), source(check)
+    classes, root, total = check.get("classes"), source(check), sum(counts.values())
+    each = ", ".join(f"{n} {tables.number(v)}" for n, v in counts.items())
     many = len(classes) if isinstance(classes, list | dict) else classes
     named = ", ".join(map(str, list(classes)[:6])) + (" …" if many > 6 else "") if isinstance(classes, list | dict) else ""
     facts = [
         ("Data", Path(root).name or root, root if Path(root).name != root else ""),
-        ("Images", tables.number(sum(counts.values())) if counts else "", ", ".join(f"{n} {tables.number(v)}" for n, v in counts.items())),
+        (tables.noun(record.modality).capitalize(), tables.number(total) if counts else "", each),
         ("Classes", tables.number(many) if many else "", named),
         ("Looked at with", check.get("backbone") or "", ""),
         ("Took", tables.duration(check.get("seconds")).replace("–", ""), ""),
     ]  # fmt: skip
     return {
-        "said": [(n, word) for n, word in said if n], "name": Path(root).name or root, "images": sum(counts.values()),
+        "said": [(n, word) for n, word in said if n], "name": Path(root).name or root, "total": total,
         "facts": [(name, str(value), small) for name, value, small in facts if value],
     }  # fmt: skip
 

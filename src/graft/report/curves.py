@@ -12,13 +12,20 @@ from .tables import number
 
 
 def efficiency(
-    points: Sequence[dict], law: Callable[[float], float] | None, twice: dict | None, scratch: dict | None, saved: float | None, title: str
+    points: Sequence[dict],
+    law: Callable[[float], float] | None,
+    twice: dict | None,
+    scratch: dict | None,
+    saved: float | None,
+    title: str,
+    noun: str = "images",
 ) -> Markup:
     """Scores over the number of labels, on a logarithmic axis.
 
     points: {"n", "value", "interval", "values"} by rising n, drawn with their intervals and single draws. law: the fitted
     score of n labels, solid over the points and dashed beyond them. twice: an extrapolated point, hollow on a shaded ground
     that says "not measured". scratch: the arm that learnt from scratch, a dotted line. saved: where the curve meets it.
+    noun: what is labelled.
     """
     last = max(p["n"] for p in points)
     ends = [p["n"] for p in points] + ([twice["n"]] if twice else []) + ([saved] if saved else [])
@@ -26,7 +33,7 @@ def efficiency(
     pad = max(high - low, 0.3) * 0.06
     values = [v for p in points for v in (p["value"], *_draws(p), *_interval(p))]
     values += [v for one in (twice, scratch) if one for v in (one["value"], *(_interval(one) if one is twice else ()))]
-    frame = Frame(title, (low - pad, high + pad), padded(values), "labelled images (logarithmic)", high=300)
+    frame = Frame(title, (low - pad, high + pad), padded(values), f"labelled {noun} (logarithmic)", high=300)
     if twice and twice["n"] > last:
         _unknown(frame, math.log10(last) + pad / 2)
     frame.ticks(across=[(math.log10(n), number(n)) for n in _round(min(ends), max(ends))])
@@ -94,13 +101,13 @@ def _round(low: float, high: float) -> list[int]:
     return found if len(found) <= 8 else [n for n in found if str(n).startswith("1")]
 
 
-def depth(layers: Sequence[dict], best: str, title: str) -> Markup | None:
+def depth(layers: Sequence[dict], best: str, title: str, noun: str = "images") -> Markup | None:
     """Probe scores {"name", "probe", "interval"} by depth, `best` with a ring; None with fewer than two."""
     known = [(i, row) for i, row in enumerate(layers) if number(row.get("probe")) != "–"]
     if len(known) < 2:
         return None
     values = [v for _, row in known for v in (row["probe"], *_interval(row))]
-    frame = Frame(title, (-0.5, len(layers) - 0.5), padded(values), "layer, from the image to the answer", high=220)
+    frame = Frame(title, (-0.5, len(layers) - 0.5), padded(values), f"layer, from the {noun[:-1]} to the answer", high=220)
     names = [str(row.get("name") or i)[:12] for i, row in enumerate(layers)]
     each = max(1, math.ceil(len(names) * (max(map(len, names)) + 2) * 6 / (WIDE - LEFT - RIGHT)))
     frame.ticks(across=[(i, name) for i, name in enumerate(names) if i % each == 0])

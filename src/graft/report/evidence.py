@@ -21,14 +21,15 @@ def evidence(run: Record) -> dict | None:
     found = run.json("evidence.json", {})
     if not found:
         return None
+    noun = tables.noun(run.modality)
     made = {
-        "verdict": verdict(found), "arms": _arms(found), "differences": _differences(found), "curve": _curve(found),
+        "verdict": verdict(found), "arms": _arms(found), "differences": _differences(found), "curve": _curve(found, noun),
         "notices": texts(found.get("notices")), "cut": phrases(found.get("cut")),
     }  # fmt: skip
     if not any(made.values()):
         return None
     n, folds, seeds = (found.get(key) if tables.number(found.get(key)) != "–" else 0 for key in ("n", "folds", "seeds"))
-    where = f"the same {tables.number(n)} images" if n else "the same images"
+    where = f"the same {tables.number(n)} {noun}" if n else f"the same {noun}"
     where += f" of {found['scored_as']}" if found.get("scored_as") else ""
     how = [f"{tables.number(folds)} folds" if folds and folds > 1 else "", f"{tables.number(seeds)} seeds" if seeds and seeds > 1 else ""]
     metric = tables.metric(str(found.get("metric") or "score"))
@@ -145,7 +146,7 @@ def _spans(entries: list[dict], zero: bool = False) -> list[dict | None]:
     ]
 
 
-def _curve(found: dict) -> dict | None:
+def _curve(found: dict, noun: str) -> dict | None:
     """The label-efficiency curve with what it says in words; None with fewer than two points."""
     curve = found.get("curve") if isinstance(found.get("curve"), dict) else {}
     points = [row for row in rows(curve.get("points")) if _finite(row.get("value")) and _finite(row.get("n")) and row["n"] > 0]
@@ -158,8 +159,8 @@ def _curve(found: dict) -> dict | None:
     twice = twice if twice and _finite(twice.get("n")) and twice["n"] > 0 else None
     saved = curve.get("saved") if isinstance(curve.get("saved"), dict) else {}
     at = saved["n"] if _finite(saved.get("n")) and saved["n"] > 0 else None
-    title = f"{metric} by number of labelled images, {label}"
-    chart = curves.efficiency(sorted(points, key=lambda row: row["n"]), law, twice, scratch, at, title)
+    title = f"{metric} by number of labelled {noun}, {label}"
+    chart = curves.efficiency(sorted(points, key=lambda row: row["n"]), law, twice, scratch, at, title, noun)
     said = tables.scored(twice) if twice else None
     table = [{"n": tables.number(int(row["n"])), "share": _share(row.get("share")), "score": tables.scored(row)} for row in points]
     return {

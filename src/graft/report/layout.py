@@ -23,12 +23,14 @@ def parts(record: Record, builders: dict[str, Callable[[Record], object]]) -> di
 
 
 def fill(template: str, record: Record, **values) -> str:
-    """The page's HTML: a template beside this file, its values escaped, with the names of what could not be read."""
+    """The page's HTML: a template beside this file, its values escaped, with the names of what could not be read.
+    `noun` and `one` are what it calls the samples and a sample."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": tables.number, "count": tables.count, "duration": tables.duration, "megabytes": tables.megabytes}
-    return environment.get_template(template).render(unread=sorted(set(record.unread)), **values)
+    noun = tables.noun(record.modality)
+    return environment.get_template(template).render(unread=sorted(set(record.unread)), noun=noun, one=noun[:-1], **values)
 
 
 def put(page: Path, html: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..metrics.calibration import reliability
-from . import charts, check, tables
+from . import charts, check, passages, tables
 from .evidence import evidence
 from .layout import fill, parts, put
 from .record import Record, picture
@@ -33,7 +33,8 @@ def render(folder: Path) -> str:
     run = Record(Path(folder))
     builders: dict[str, Callable] = {
         "head": _head, "facts": _facts, "decisions": _decisions, "scores": _scores, "learning": _learning, "mistakes": _mistakes,
-        "calibration": _calibration, "images": _images, "stages": _stages, "filters": _filters, "data": _data,
+        "calibration": _calibration, "images": _images, "passages": passages.texts, "entities": passages.entities,
+        "answers": passages.answers, "stages": _stages, "filters": _filters, "data": _data,
         "evidence": evidence, "check": check.summary, "machine": _machine, "origin": _origin, "reproduce": _reproduce,
     }  # fmt: skip
     made = parts(run, builders)
@@ -101,9 +102,9 @@ def _facts(run: Record) -> list[tuple[str, str, str]]:
     share = f"{tables.count(learnt)} parameters learnt" + (f" of {tables.count(total)}" if total else "") if learnt else ""
     device, model = run.environment.get("device"), scores.get("backbone") or body.get("name") or _name(run.spec.get("backbone"))
     rows = [
-        ("Model", model, f"{body['size']} px" if body.get("size") else ""),
+        ("Model", model, tables.extent(body.get("size"), run.modality)),
         ("Method", scores.get("method") or _name(run.spec.get("method")), share),
-        ("Data", Path(source).name or source, f"{sizes} images ({named})" if sizes else ""),
+        ("Data", Path(source).name or source, f"{sizes} {tables.noun(run.modality)} ({named})" if sizes else ""),
         ("Classes", tables.number(len(run.classes)) if run.classes else "", ""),
         ("When", _when(run), ""),
         ("Took", tables.duration(seconds) if seconds else "", f"on {device}" if device else ""),
@@ -201,7 +202,7 @@ def _pairs(found) -> str:
 def _mistakes(run: Record) -> dict | None:
     """Confusion and scores by class; for several labels scores by label; for numbers scatter and residuals."""
     table, kind = run.predictions, run.target()
-    if table is None:
+    if table is None or kind not in ("class", "labels", "number"):
         return None
     true, said = table["label"].to_pylist(), table["predicted"].to_pylist()
     if kind == "number":
@@ -312,7 +313,7 @@ def _data(run: Record) -> dict | None:
     names = list(dict.fromkeys(str(c) for s in splits if isinstance(counts[s], dict) for c in counts[s]))
     rows = [{"name": c, "n": [counts[s].get(c, 0) if isinstance(counts[s], dict) else None for s in splits]} for c in names]
     rows.sort(key=lambda row: -sum(n or 0 for n in row["n"]))
-    # Several labels an image would make the sum of the classes more than the images: the run's own totals go first.
+    # Several labels a sample would make the sum of the classes more than the samples: the run's own totals go first.
     known = event.get("counts") or {}
     totals = [known[s] if isinstance(known.get(s), int) else tables.total(counts[s]) for s in splits]
     roles = {"train": "learns", "val": f"selects: {plan.get('select')}", "test": f"is scored: {plan.get('score')}"} if plan else {}

@@ -79,6 +79,14 @@ class Record:
                 return [str(name) for name in found]
         return []
 
+    @cached_property
+    def modality(self) -> str:
+        """ "text" where the run, the check, the advice or the study says so, else "image"."""
+        schema = self.data.get("schema")
+        said = [schema.get("modality") if isinstance(schema, dict) else None, self.last("data").get("modality")]
+        said += [self.json(name, {}).get("modality") for name in ("check.json", "advice.json", "study.json")]
+        return "text" if "text" in said else "image"
+
     def all(self, event: str) -> list[dict]:
         return [row for row in self.journal if row["event"] == event]
 
@@ -110,7 +118,10 @@ class Record:
         return flat.reshape(len(values), -1)
 
     def target(self) -> str:
-        """ "class", "labels" or "number", from the predictions' own type."""
+        """ "class", "labels" or "number", from the predictions' own type; of texts also "tags", "spans" or "language", as the data say."""
+        schema = self.data.get("schema")
+        if isinstance(schema, dict) and schema.get("target") in ("tags", "spans", "language"):
+            return schema["target"]
         if self.predictions is None:
             return ""
         kind = self.predictions["label"].type

@@ -22,6 +22,16 @@ def metric(name: str) -> str:
     return WORDS.get(name.lower()) or name.replace("_", " ").strip().capitalize()
 
 
+def noun(modality: str) -> str:
+    """What a page calls the samples: "texts", else "images"."""
+    return "texts" if modality == "text" else "images"
+
+
+def extent(size, modality: str) -> str:
+    """ "224 px" of an image's side, "128 tokens" of a text's length; "" where it is not known."""
+    return f"{size} {'tokens' if modality == 'text' else 'px'}" if size else ""
+
+
 def number(value, decimals: int | None = None) -> str:
     """About three digits that matter, thousands apart, a true minus; a dash where there is no finite number."""
     if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not math.isfinite(value):

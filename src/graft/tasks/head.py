@@ -17,6 +17,10 @@ SOLVED = {
 }  # fmt: skip
 FIXED = ("svm_rbf", "knn")
 """Solved heads that hold training rows; gradient descent has nothing to improve in them."""
+ATTENTION = "attention"
+"""The one pooling that has something to learn, so that it belongs to the head: it is given all tokens."""
+POOLS = (*(mode for mode in MODES if mode not in ("words", "tokens")), ATTENTION)
+"""Without those that leave a row for each token or word, which are the task's to ask for."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,11 @@ class Options:
     hidden: widths of hidden layers, none by default since pre-trained features are nearly linear already; needs "auto" or "linear".
     activation: of the hidden layers: "relu", "leaky_relu", "gelu", "silu" or "tanh".
     dropout: in [0, 1), after each hidden layer, or on the features; 0, as small data gain more from augmentation.
-    pool: "auto" (what the body was trained with), "avg", "max", "cls" or "flatten".
+    pool: "auto" (what the body was trained with), "avg", "max", "cls" or "flatten"; of texts also "last" (the last token) and
+        "attention": an average of the tokens with learnt weights, which needs "auto" or "linear".
     layers: names or numbers of the stages whose pooled features are joined; empty for the last.
     balance: a solved head weighs classes equally; for rare classes that matter as much as common ones.
+    mix: the layers named in `layers` are averaged with learnt weights (Peters et al., 2018) instead of joined; needs "auto" or "linear".
     """
 
     head: str = "auto"
@@ -38,17 +44,18 @@ class Options:
     pool: str = "auto"
     layers: tuple[str | int, ...] = ()
     balance: bool = False
+    mix: bool = False
 
 
 def fields(options: Options, target: str, outputs: int) -> dict:
     """The fields of core.Task that follow from the options: head, pool, layers, solve, trainable and config. Raises OptionError."""
     _check(options, target)
     kind = options.head
-    if kind == "auto" and not options.hidden:
+    if kind == "auto" and not _learnt(options):
         kind = "logistic"
     return {
         "head": partial(_build, outputs=outputs, options=options),
-        "pool": options.pool,
+        "pool": "tokens" if options.pool == ATTENTION else options.pool,  # the head itself pools what it is given
         "layers": tuple(options.layers),
         "solve": _solver(kind, target, outputs, options.balance) if kind in SOLVED else None,
         "trainable": kind not in FIXED,
@@ -57,7 +64,14 @@ def fields(options: Options, target: str, outputs: int) -> dict:
 
 
 def _build(width: int, outputs: int, options: Options) -> trained.Dense:
-    return trained.build(width, outputs, tuple(options.hidden), options.activation, options.dropout)
+    parts = len(options.layers) if options.mix else 0
+    attend = options.pool == ATTENTION
+    return trained.build(width, outputs, tuple(options.hidden), options.activation, options.dropout, mix=parts, attend=attend)
+
+
+def _learnt(options: Options) -> bool:
+    """Whether the options ask for something that only gradient descent can learn."""
+    return bool(options.hidden) or options.mix or options.pool == ATTENTION
 
 
 def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[..., Solution]:
@@ -92,8 +106,14 @@ def _check(options: Options, target: str) -> None:
         raise OptionError(f"There is no activation called '{options.activation}'.{nearest(options.activation, tuple(trained.ACTIVATIONS))}")
     if not 0 <= options.dropout < 1:
         raise OptionError(f"Dropout is a probability below 1, not {options.dropout:g}; use, say, --set task.dropout=0.2.")
-    if options.pool not in MODES:
-        raise OptionError(f"There is no pooling called '{options.pool}'.{nearest(options.pool, MODES)}")
+    if options.pool not in POOLS:
+        raise OptionError(f"There is no pooling called '{options.pool}'.{nearest(options.pool, POOLS)}")
+    if options.pool == ATTENTION and options.head in SOLVED:
+        raise OptionError(f"Head '{options.head}' cannot learn to pool; use --set task.head=linear, or another task.pool.")
+    if options.mix and options.head in SOLVED:
+        raise OptionError(f"Head '{options.head}' cannot learn to mix layers; use --set task.head=linear, or leave task.mix out.")
+    if options.mix and len(set(options.layers)) < 2:
+        raise OptionError("To mix takes two layers or more; name them with --set task.layers=[...], or leave task.mix out.")
     if (options.head, target) in {("svm", "number"), ("lda", "number"), ("lda", "labels")}:
         fit = "numbers" if target == "number" else "several labels a sample"
         works = "linear, logistic, knn or svm_rbf" if target == "number" else "linear, logistic, svm, knn or svm_rbf"

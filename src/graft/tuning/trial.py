@@ -99,7 +99,7 @@ def rehearse(search: Search) -> float:
     """Seconds that scoring the locked rows twice may take, from a pass over a few selecting rows."""
     table, net = search.selects.slice(0, 64), search.parts.net("final")
     began = time.monotonic()
-    forward.outputs(net, search.parts.streams.plain(table), search.parts.machine)
+    forward.outputs(net, search.parts.streams.plain(table), search.parts.machine, search.parts.task.summarise)
     return round(1 + 3 * len(search.parts.data.test) * (time.monotonic() - began) / len(table), 3)
 
 

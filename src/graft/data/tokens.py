@@ -1,0 +1,136 @@
+"""From texts to token ids, and from those to the state that a body of texts begins with."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ..core import State, TextPrepare
+from ..errors import OptionError
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One text. ids: int32 [l], or [l, 50] characters. types: int8 [l], 0 for the first text and 1 for the second, where there are
+    two. first: int32 [m], the number of each word's first token, -1 for a word that was cut off, where words were given.
+    offsets: int32 [l, 2], the first character of each token and the one after its last, in its own text; special tokens have
+    (0, 0). cut: how many tokens were left out because the text is longer than the body reads."""
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    types: np.ndarray | None = None
+    first: np.ndarray | None = None
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokenizer:
+    """The tokenizer of a body; texts longer than `prepare.length` tokens are cut at their end, of two the second. Raises
+    OptionError where the package it needs is not installed."""
+
+    def __init__(self, prepare: TextPrepare):
+        self.prepare = prepare
+
+    def texts(self, texts: Sequence[str]) -> list[Tokens]:
+        if self.prepare.kind == "characters":
+            from .characters import split
+
+            found = [split(text) for text in texts]
+            return [self._spelt([word for word, _, _ in one], [place[1:] for place in one]) for one in found]
+        return [_read(one) for one in self._plain.encode_batch(list(texts))]
+
+    def words(self, rows: Sequence[Sequence[str]]) -> list[Tokens]:
+        """Texts that are split into words already; offsets are those inside each word."""
+        if self.prepare.kind == "characters":
+            return [self._spelt(list(words), [(0, len(word)) for word in words], len(words)) for words in rows]
+        found = self._words.encode_batch([list(words) for words in rows], is_pretokenized=True)
+        return [_read(one, words=len(words)) for words, one in zip(rows, found, strict=True)]
+
+    def pairs(self, first: Sequence[str], second: Sequence[str]) -> list[Tokens]:
+        """Two texts in one, as the body was trained to read them. Raises OptionError for a body that reads characters."""
+        if self.prepare.kind == "characters":
+            raise OptionError("This body reads one text at a time; use one that reads two, for example --backbone minilm.")
+        return [_read(one, types=True) for one in self._pairs.encode_batch(list(zip(first, second, strict=True)))]
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of token ids."""
+        return self._plain.decode([int(one) for one in ids])
+
+    @cached_property
+    def _plain(self):
+        return self._make(self.prepare.tokenizer, "longest_first")
+
+    @cached_property
+    def _pairs(self):
+        return self._make(self.prepare.tokenizer, "only_second")
+
+    @cached_property
+    def _words(self):
+        # Bytes are joined to pieces with the space before a word, which a word on its own would lack.
+        described = json.loads(self.prepare.tokenizer)
+        steps = described.get("pre_tokenizer") or {}
+        for step in [steps, *steps.get("pretokenizers", [])]:
+            if step.get("type") == "ByteLevel":
+                step["add_prefix_space"] = True
+        return self._make(json.dumps(described), "longest_first")
+
+    def _make(self, described: str, strategy: str):
+        try:
+            from tokenizers import Tokenizer as Library
+        except ImportError as error:
+            raise OptionError("Texts need the package tokenizers; install it with: pip install 'graft[text]'.") from error
+        made = Library.from_str(described)
+        made.no_padding()
+        made.enable_truncation(self.prepare.length, strategy=strategy)
+        return made
+
+    def _spelt(self, words: list[str], offsets: list[tuple[int, int]], given: int | None = None) -> Tokens:
+        from .characters import encode_words
+
+        kept = words[: self.prepare.length]
+        first = None
+        if given is not None:
+            first = np.where(np.arange(given) < len(kept), np.arange(given), -1).astype(np.int32)
+        places = np.array(offsets[: len(kept)], np.int32).reshape(-1, 2)
+        return Tokens(encode_words(kept), places, first=first, cut=len(words) - len(kept))
+
+
+def _read(one, types: bool = False, words: int | None = None) -> Tokens:
+    first = None
+    if words is not None:
+        first = np.full(words, -1, np.int32)
+        for place, word in reversed(list(enumerate(one.word_ids))):
+            if word is not None:
+                first[word] = place
+    # Of two texts only the second is cut, and each further part begins with the first again.
+    cut = sum(part.sequence_ids.count(int(types)) for part in one.overflowing)
+    kinds = np.array(one.type_ids, np.int8) if types else None
+    return Tokens(np.array(one.ids, np.int32), np.array(one.offsets, np.int32).reshape(-1, 2), kinds, first, cut)
+
+
+def collate(rows: Sequence[Tokens], pad: int = 0, cells: int | None = None, words: int | None = None) -> State:
+    """The state at depth 0: ids int64 [n, cells] (or [n, cells, 50]) and mask bool [n, cells]; types where all rows have them, and
+    words int64 [n, words], -1 for none, where words were given. cells: the longest row's, unless it is said."""
+    cells = max(1, cells or max(len(row) for row in rows))
+    ids = np.full((len(rows), cells, *rows[0].ids.shape[1:]), pad, np.int64)
+    mask = np.zeros((len(rows), cells), bool)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], mask[i, : len(row)] = row.ids, True
+        mask[i, 0] = True  # A text without any token still is one, and nothing may be averaged over nothing.
+    state = {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
+    if all(row.types is not None for row in rows):
+        types = np.zeros((len(rows), cells), np.int64)
+        for i, row in enumerate(rows):
+            types[i, : len(row)] = row.types
+        state["types"] = torch.from_numpy(types)
+    if all(row.first is not None for row in rows):
+        places = np.full((len(rows), max(1, words or max(len(row.first) for row in rows))), -1, np.int64)
+        for i, row in enumerate(rows):
+            places[i, : len(row.first)] = row.first[: places.shape[1]]
+        state["words"] = torch.from_numpy(places)
+    return state

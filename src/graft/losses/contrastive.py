@@ -1,0 +1,39 @@
+"""Losses that draw samples of one class together and push those of other classes apart."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def pairs(features: Tensor, labels: Tensor) -> Tensor:
+    """Squared error of the cosine of each pair in the batch against 1 (one class) or 0 (two classes), a scalar.
+
+    features [n, c]; labels int [n]. Pairs of equal and of different class count half each, where there are both: SetFit
+    (Tunstall et al., 2022) draws equally many of either kind for sentence-transformers' CosineSimilarityLoss, whose expected
+    value this is over the pairs of the batch. A batch without any pair costs zero.
+    """
+    x = F.normalize(features.float(), dim=1)
+    first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
+    cosine, same = (x @ x.T)[first, second], labels[first] == labels[second]
+    kinds = [(cosine[same] - 1).square(), cosine[~same].square()]
+    present = [kind.mean() for kind in kinds if len(kind)]
+    return torch.stack(present).mean() if present else 0.0 * x.sum()
+
+
+def supervised(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss (Khosla et al., 2020, eq. 2), averaged over the samples that have another of their class.
+
+    features [n, c], put onto the unit sphere; labels int [n]. For sample i with positives P(i), the others of its class:
+    -1 / |P(i)| sum over p of log(exp(z_i z_p / t) / sum over a != i of exp(z_i z_a / t)). A batch without positives costs zero.
+    temperature: 0.1 is the paper's; a smaller one looks at the nearest samples alone.
+    """
+    x = F.normalize(features.float(), dim=1)
+    itself = torch.eye(len(x), dtype=torch.bool, device=x.device)
+    positive = (labels[:, None] == labels[None]) & ~itself
+    has = positive.any(1)
+    if not has.any():
+        return 0.0 * x.sum()
+    log_share = F.log_softmax((x @ x.T / temperature).masked_fill(itself, float("-inf")), dim=1)
+    # The sample's own place holds minus infinity, which times zero would not be zero.
+    total = log_share.masked_fill(~positive, 0.0).sum(1)
+    return -(total[has] / positive.sum(1)[has]).mean()

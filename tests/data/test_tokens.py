@@ -1,0 +1,77 @@
+import pytest
+import torch
+from tests import texts
+
+from graft.core import TextPrepare
+from graft.data.characters import encode_words
+from graft.data.tokens import Tokenizer, collate
+from graft.errors import OptionError
+
+PREPARE = TextPrepare(texts.tokenizer().to_str(), length=6, pad=0)
+IDS = texts.tokenizer().get_vocab()
+
+
+def ids(*words):
+    return [IDS[word] for word in words]
+
+
+def test_a_text_is_cut_at_the_length_with_its_special_tokens_and_what_is_lost_is_counted():
+    short, long = Tokenizer(PREPARE).texts(["the cat", "the cat sat on the mat and ran"])
+    assert short.ids.tolist() == ids("[CLS]", "the", "cat", "[SEP]") and short.cut == 0
+    assert short.offsets.tolist() == [[0, 0], [0, 3], [4, 7], [0, 0]]
+    assert long.ids.tolist() == ids("[CLS]", "the", "cat", "sat", "on", "[SEP]") and long.cut == 4
+
+
+def test_words_know_their_first_token_and_those_that_were_cut_have_none():
+    (row,) = Tokenizer(PREPARE).words([["the", "cat", "good-bad", "sat", "mat"]])
+    # "good-bad" is three tokens, of which the length leaves two.
+    assert row.first.tolist() == [1, 2, 3, -1, -1] and len(row) == 6
+
+
+def test_of_a_pair_the_second_is_cut_and_types_tell_them_apart():
+    (row,) = Tokenizer(PREPARE).pairs(["the cat"], ["sat on the mat"])
+    assert row.ids.tolist() == ids("[CLS]", "the", "cat", "[SEP]", "sat", "[SEP]")
+    assert row.types.tolist() == [0, 0, 0, 0, 1, 1] and row.cut == 3
+    assert row.offsets[4].tolist() == [0, 3], "offsets are those in the second text"
+
+
+def test_bytes_are_joined_with_the_space_before_a_word():
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers
+
+    made = Library(models.BPE({"Ġ": 0, "a": 1, "Ġa": 2, "b": 3}, [("Ġ", "a")]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    (row,) = Tokenizer(TextPrepare(made.to_str(), length=8)).words([["b", "a"]])
+    assert row.ids.tolist() == [0, 3, 2] and row.first.tolist() == [0, 2]
+
+
+def test_characters_of_words_and_of_texts():
+    made = Tokenizer(TextPrepare("", length=3, kind="characters"))
+    (text,), (words,) = made.texts(["the cat sat on"]), made.words([["the", "cat", "sat", "on"]])
+    assert (text.ids == encode_words(["the", "cat", "sat"])).all() and (words.ids == text.ids).all()
+    assert text.offsets.tolist() == [[0, 3], [4, 7], [8, 11]] and text.cut == 1
+    assert words.first.tolist() == [0, 1, 2, -1]
+    with pytest.raises(OptionError, match="reads one text at a time"):
+        made.pairs(["a"], ["b"])
+
+
+def test_collating_pads_on_the_right_and_hides_the_padding():
+    rows = Tokenizer(PREPARE).texts(["the cat", "the"])
+    state = collate(rows, pad=7)
+    assert state["ids"].tolist() == [ids("[CLS]", "the", "cat", "[SEP]"), [*ids("[CLS]", "the", "[SEP]"), 7]]
+    assert state["mask"].tolist() == [[True] * 4, [True] * 3 + [False]] and set(state) == {"ids", "mask"}
+    words = collate(Tokenizer(PREPARE).words([["the", "cat"], ["mat"]]), cells=8)
+    assert words["words"].tolist() == [[1, 2], [1, -1]] and words["ids"].shape == (2, 8)
+    pairs = collate(Tokenizer(PREPARE).pairs(["the"], ["cat"]))
+    assert pairs["types"].tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_a_text_without_a_token_still_has_one_that_counts():
+    bare = TextPrepare(texts.tokenizer(["[PAD]", "[UNK]"]).to_str())
+    state = collate(Tokenizer(bare).texts(["", "the"]))
+    assert state["mask"].tolist() == [[True], [True]]
+    assert torch.equal(state["ids"][1], torch.tensor([texts.tokenizer(["[PAD]", "[UNK]"]).get_vocab()["the"]]))
+
+
+def test_text_of_ids():
+    assert Tokenizer(PREPARE).text_of(ids("[CLS]", "the", "cat", "[SEP]")) == "the cat"
