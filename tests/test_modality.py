@@ -189,3 +189,10 @@ def test_a_copy_in_the_scored_split_is_found(bert, splits, tmp_path):
     (found,) = [one for one in told["findings"] if one["kind"] == "duplicates_across_splits"]
     assert found["files"] == ["train.csv:6"] and found["level"] == "problem" and (tmp_path / "check" / "check.html").exists()
     assert told["modality"] == "text" and told["counts"] == {"train": 24, "test": 25}
+
+
+@pytest.mark.parametrize("write", [sets.tagged, sets.asked, sets.running], ids=["tags", "spans", "language"])
+def test_every_kind_of_text_can_be_checked(write, bert, tmp_path):
+    data = write(tmp_path / {sets.tagged: "data.conll", sets.asked: "data.json"}.get(write, "data"))
+    told = api.check(Spec.make(str(data), backbone=bert))
+    assert told["modality"] == "text" and told["counts"]["train"] and any("one class" in words for words in told["left_out"])

@@ -21,7 +21,7 @@ from .inspect.finding import Finding, ordered
 from .inspect.passage_copies import Passages
 from .readers import split
 from .spec import Part, Spec, backbone_row, options
-from .wiring import name_reader, name_task
+from .wiring import name_kind, name_reader, name_task
 
 SPLITS = ("train", "val", "test", "target", "unlabelled")
 MOST = 20_000
@@ -114,7 +114,7 @@ def _by_features(
     left_out: list[str],
 ) -> tuple[list[Finding], list[dict]]:  # fmt: skip
     """Duplicates, outliers, label errors and shortcuts; rows of label errors."""
-    spec = name_task(spec, data, journal)
+    spec = name_kind(name_task(spec, data, journal), data, body, journal)
     noun, texts = f"{data.schema.modality}s", data.schema.modality == "text"
     rows = np.arange(len(sheet.table))
     if len(rows) > MOST:

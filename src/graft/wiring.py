@@ -161,7 +161,13 @@ def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
         why = "some training questions have none" if none else "every training question has one"
         journal.decide("no answer", "possible" if none else "never given", why, "--set task.none=true|false")
         return replace(spec, task=Part(spec.task.name, {**spec.task.values, "none": none}))
-    if data.schema.target != "language" or spec.task.values.get("kind", "auto") != "auto":
+    if data.schema.target != "language":
+        return spec
+    usual, length = catalog.options("task", spec.task.name).block, body.prepare.length
+    if "block" not in spec.task.values and usual > length:
+        journal.decide("tokens of a row", str(length), f"{body.origin.name} reads no more", "--set task.block=N")
+        spec = replace(spec, task=Part(spec.task.name, {**spec.task.values, "block": length}))
+    if spec.task.values.get("kind", "auto") != "auto":
         return spec
     kind = "causal" if body.causal else "masked"
     journal.decide("kind of language model", kind, f"{body.origin.name} was trained so", "--set task.kind=causal|masked")
@@ -169,9 +175,16 @@ def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
 
 
 def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
-    """Epochs of methods that learn by gradient descent on texts: a text body is fine-tuned in few rounds."""
+    """What fine-tuning a text body has differently from an image body: few rounds, and rates that fall less from layer to layer."""
     known = catalog.options("method", spec.method.name).__dataclass_fields__
-    if data.schema.modality != "text" or "epochs" not in known or "epochs" in spec.method.values or spec.method.name in _OWN_LENGTH:
+    if data.schema.modality != "text" or "epochs" not in known or spec.method.name in _OWN_LENGTH:
+        return spec
+    own = {name: told for name, told in TEXT_RATES.get(spec.method.name, {}).items() if name not in spec.method.values}
+    for name, (value, why) in own.items():
+        journal.decide(name, f"{value:g}", why, f"--set method.{name}")
+    told = {name: value for name, (value, _) in own.items()}
+    spec = replace(spec, method=Part(spec.method.name, {**spec.method.values, **told}))
+    if "epochs" in spec.method.values:
         return spec
     batch = spec.method.values.get("batch", known["batch"].default)
     epochs = max(2, min(10, round(TEXT_STEPS * batch / max(len(data.train), 1))))
@@ -181,6 +194,12 @@ def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
 
 
 TEXT_STEPS = 500
+_ALIKE = (0.9, "the layers of a text body are more alike than those of an image body")
+TEXT_RATES = {
+    "finetune": {"decay": _ALIKE, "smoothing": (0.0, "the temperature calibrates")},
+    "lp_ft": {"decay": _ALIKE, "lr": (2e-5, "a head that is solved on small features is steep, and larger rates wreck what it stands on")},
+}
+"""Sun et al. (2019), "How to fine-tune BERT", found a decay of 0.95 best of four; on rt_polarity 0.9 did better than the 0.8 of images."""
 _OWN_LENGTH = ("extract", "few_shot", "scratch")
 
 

@@ -143,7 +143,8 @@ def test_what_cannot_be_read_does_not_stop_the_others(runs):
 
 def test_a_text_or_a_question_alone_is_one_item(runs):
     assert len(api.load(runs("class").folder).predict("the cat")) == 1
-    assert len(api.load(runs("spans").folder).predict(("it is the", "the dog sat"))) == 1
+    held = api.load(runs("spans").folder)
+    assert len(held.predict(("it is the", "the dog sat"))) == 1 and held.predict(()) == held.predict([]) == []
 
 
 def test_words_that_are_not_read_have_no_entity(runs):

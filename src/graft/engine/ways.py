@@ -128,10 +128,15 @@ class Prefix(nn.Module):
 
 
 def example(net: Net, inputs: Callable[[], Iterable[Inputs]] = tuple) -> Inputs:
-    """Two samples: the first of the texts that `inputs()` gives, or random pixels."""
+    """Two samples: the beginning of the first of the texts that `inputs()` gives, or random pixels."""
     if isinstance(net.prepare, TextPrepare):
         first = next(iter(inputs()))
-        return {key: _more(value[:1], 2) for key, value in first.items()}
+        # Half as long as the body reads at most, because `_longer` doubles it.
+        cells = max(1, min(first["mask"].shape[1], net.prepare.length // 2))
+        cut = {key: value[:1, :cells] for key, value in first.items()}
+        if "words" in cut:
+            cut["words"] = cut["words"].masked_fill(cut["words"] >= cells, -1)
+        return {key: _more(value, 2) for key, value in cut.items()}
     size = net.prepare.size
     return torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

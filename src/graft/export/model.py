@@ -147,7 +147,7 @@ class Model:
     def _as_list(self, items: Sequence[Item] | Item) -> list[Item]:
         alone = isinstance(items, str | os.PathLike | Image.Image | np.ndarray)
         # A question and its context are one item, too.
-        alone = alone or (isinstance(items, tuple) and self.task.schema.target == "spans" and isinstance(items[0], str))
+        alone = alone or (isinstance(items, tuple) and self.task.schema.target == "spans" and isinstance(next(iter(items), None), str))
         return [items] if alone else list(items)
 
     def _name(self, item: Item, number: int) -> str:

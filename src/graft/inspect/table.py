@@ -142,10 +142,12 @@ def _one_class(data: Data) -> Finding | None:
 def _absent(data: Data) -> Finding | None:
     if data.schema.target == "number":
         return None
-    learnt = set(data.schema.classes) | {name for name, count in _counts(data, data.train).items() if count}
+    # Names of one word have no tag for their inside, which is therefore never missed.
+    inside = {name for name in data.schema.classes if data.schema.target == "tags" and name.startswith("I-")}
+    learnt = (set(data.schema.classes) | {name for name, count in _counts(data, data.train).items() if count}) - inside
     rows = []
     for name, table in _tables(data).items():
-        there = {label for label, count in _counts(data, table).items() if count}
+        there = {label for label, count in _counts(data, table).items() if count} - inside
         rows += [{"files": [], "label": label, "splits": [name]} for label in sorted(learnt - there)]
         if name != "train":
             rows += [{"files": _files(data, {label}, 3), "label": label, "splits": ["train"]} for label in sorted(there - learnt)]

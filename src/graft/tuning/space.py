@@ -40,7 +40,8 @@ def space(parts: Parts, asked: Spec) -> dict[str, Knob]:
     given |= {"augment.name"} if asked.augment.name != AUTO or parts.streams.augment.options.views else set()
     found = _features(parts) if parts.spec.method.name == "extract" else {}
     found |= {} if solved(parts) else _training(parts)
-    return {name: knob for name, knob in found.items() if name not in given}
+    known = {f"task.{name}" for name in catalog.options("task", parts.spec.task.name).__dataclass_fields__}
+    return {name: knob for name, knob in found.items() if name not in given and (not name.startswith("task.") or name in known)}
 
 
 def solved(parts: Parts) -> bool:
@@ -80,7 +81,7 @@ def _training(parts: Parts) -> dict[str, Knob]:
         found["method.freeze"] = Knob("none", ("none", *(lower[place] for place in places)))
     if parts.data.schema.target == "class":
         found["method.smoothing"] = Knob(opts.smoothing, tuple(sorted({0.0, 0.05, 0.1, opts.smoothing})))
-    if opts.augment:
+    if opts.augment and parts.data.schema.modality == "image":
         name = parts.spec.augment.name
         found["augment.name"] = Knob(name, tuple(dict.fromkeys(("none", "light", "medium", name))))
     return found
