@@ -132,8 +132,8 @@ def test_rows_are_judged_one_by_one(fitted, drawn):
 
 def test_folds_of_the_same_images_run_the_body_once(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
-    asked, pixels = [], Streams.pixels
-    monkeypatch.setattr(Streams, "pixels", lambda self, table, wanted, batch: asked.extend(wanted) or pixels(self, table, wanted, batch))
+    asked, pixels = [], Streams.inputs
+    monkeypatch.setattr(Streams, "inputs", lambda self, table, wanted, batch: asked.extend(wanted) or pixels(self, table, wanted, batch))
     found = cross_val_score(small(), *drawn, cv=3)
     assert found.mean() > 0.6 and len(asked) == 36 and store.find() is not None
 

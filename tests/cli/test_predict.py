@@ -20,7 +20,7 @@ def model(api):
             for path in images
         ]
 
-    api.load = lambda path: SimpleNamespace(predict=predict)
+    api.load = lambda path: SimpleNamespace(predict=predict, modality="image")
     return seen
 
 
@@ -60,3 +60,32 @@ def test_a_list_on_stdin(model, invoke):
 def test_an_empty_folder(model, invoke, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     assert invoke("predict", "run", "empty").exit_code == 2
+
+
+@pytest.fixture
+def reader(api):
+    """A model of texts that answers with the length of each."""
+    seen = []
+
+    def predict(items, top=5, batch=32):
+        seen.append(list(items))
+        return [Prediction(f"text {i}", "long" if len(item) > 9 else "short", 0.5) for i, item in enumerate(items)]
+
+    api.load = lambda path: SimpleNamespace(predict=predict, modality="text")
+    return seen
+
+
+def test_texts_keep_the_names_of_where_they_stand(reader, invoke, tmp_path: Path):
+    assert invoke("predict", "run", "a text", "another one").stdout == "a text       short  0.500\nanother one  long   0.500\n"
+    (tmp_path / "t.csv").write_text("id,review\n1,so so\n2,a long review\n", encoding="utf-8")
+    found = invoke("predict", "run", str(tmp_path / "t.csv"), "--text", "review", "--json").json()
+    assert [(one["path"], one["label"]) for one in found] == [("t.csv:2", "short"), ("t.csv:3", "long")]
+    assert reader[-1] == ["so so", "a long review"]
+
+
+def test_a_question_goes_with_its_context_and_a_missing_column_is_named(reader, invoke, tmp_path: Path):
+    assert invoke("predict", "run", "Where?", "--context", "Here it is.").exit_code == 0
+    assert reader[-1] == [("Where?", "Here it is.")]
+    (tmp_path / "t.csv").write_text("id,review\n1,so so\n", encoding="utf-8")
+    result = invoke("predict", "run", str(tmp_path / "t.csv"), "--text", "body")
+    assert result.exit_code == 2 and "has no column 'body'" in result.stderr and len(result.stderr.strip().splitlines()) == 1

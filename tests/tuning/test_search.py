@@ -182,8 +182,8 @@ def test_features_are_computed_once_for_all_trials(photos, tmp_path, monkeypatch
     from graft.data.streams import Streams
 
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
-    asked, pixels, solved = [], Streams.pixels, []
-    monkeypatch.setattr(Streams, "pixels", lambda self, table, wanted, batch: asked.extend(wanted) or pixels(self, table, wanted, batch))
+    asked, pixels, solved = [], Streams.inputs, []
+    monkeypatch.setattr(Streams, "inputs", lambda self, table, wanted, batch: asked.extend(wanted) or pixels(self, table, wanted, batch))
     solve = logistic.solve
     monkeypatch.setattr(logistic, "solve", lambda *a, **k: solved.append(1) or solve(*a, **k))
     result = tune(asked_for(photos, "extract", "task.layers=neck", "task.pool=avg", out=str(tmp_path / "out")), trials=4)

@@ -237,8 +237,8 @@ class Kept:
         index = rows.numpy() if isinstance(rows, Tensor) else np.asarray(rows, np.int64)
         numbers = self._numbers[view][index]
         present = np.unique(numbers)
-        if len(present) == 1:
-            return self._some(int(present[0]), view, index)
+        if len(present) <= 1:
+            return self._some(int(present[0]) if len(present) else int(self._numbers[view][0]), view, index)
         found = [(np.flatnonzero(numbers == number), int(number)) for number in present]
         return _padded([(torch.from_numpy(at), self._some(number, view, index[at])) for at, number in found], len(index))
 

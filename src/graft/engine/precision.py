@@ -7,7 +7,9 @@ from . import device, train, ways
 from .device import Machine
 
 TRIED = 8
-"""Samples of a trial batch."""
+"""Images of a trial batch."""
+TOKENS = 1024
+"""Of the texts of one: in fewer, what a matrix unit gains is lost in what surrounds it."""
 
 
 def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision: str, cells: int = 0) -> tuple[torch.dtype, str]:
@@ -28,7 +30,8 @@ def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision
     if not ways.short_is_native():
         return torch.float32, "this processor has no bfloat16 arithmetic"
     one = device.blank(net, start, cells)
-    batch = {key: value.repeat(TRIED, *[1] * (value.ndim - 1)) for key, value in one.items()}
+    rows = max(1, TOKENS // cells) if cells else TRIED
+    batch = {key: value.repeat(rows, *[1] * (value.ndim - 1)) for key, value in one.items()}
     device.keep_freed_memory(machine)
     # By turns, so that what else the machine does meets both.
     both = (machine, Machine(machine.device, torch.bfloat16))

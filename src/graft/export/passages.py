@@ -23,6 +23,10 @@ class Passages:
     def __init__(self, net: Net, task: Task):
         self.net, self.task, self.tokenizer = net, task, Tokenizer(net.prepare)
 
+    @property
+    def _machine(self) -> Machine:
+        return Machine(next(self.net.parameters()).device)
+
     def state(self, items: Sequence[Passage]) -> State:
         """The state at depth 0 of texts that `defect` finds nothing wrong with."""
         if self.task.schema.target == "tags":
@@ -45,7 +49,7 @@ class Passages:
     @torch.inference_mode()
     def tags(self, items: Sequence[Passage]) -> list[tuple[tuple[str, str], ...]]:
         """(word, tag) pairs of each text; words that the net does not see, because their text is longer than it reads, are "O"."""
-        state, classes = self.state(items), self.task.schema.classes
+        state, classes = self._machine.place(self.state(items)), self.task.schema.classes
         best = self.net(state).argmax(2).masked_fill(state["words"] < 0, classes.index("O")).tolist()
         return [tuple(zip(own, (classes[i] for i in row), strict=False)) for own, row in zip(map(words, items), best, strict=True)]
 
@@ -59,7 +63,7 @@ class Passages:
         })  # fmt: skip
         rows = self.task.expand(Data(asked.slice(0, 0), self.task.schema, "", "", test=asked), self.net.prepare).test
         with Texts(self.net.prepare, self.task.encode, 0) as texts:
-            found = forward.outputs(self.net, texts.plain(rows, batch), Machine(torch.device("cpu")), self.task.summarise)
+            found = forward.outputs(self.net, texts.plain(rows, batch), self._machine, self.task.summarise)
         return answers(rows, found.numpy())
 
     def goes_on(self, text: str) -> str:
