@@ -88,3 +88,8 @@ def test_names_in_words_and_tags():
     assert pairs(label) and not pairs(()) and not pairs(("red", "round")) and not pairs("text")
     assert told(label) == "Ann (PER), New York (LOC), Bo (PER), Li (PER)" and told([("a", "O")]) == "-"
     assert told("") == "no answer" and told("a\n b") == "a b" and told("ant") is None and told(("red",)) is None and told(1.5) is None
+
+
+def test_semicolons_part_the_columns_where_the_header_has_no_comma(tmp_path):
+    (tmp_path / "t.csv").write_text("title;text\nA;so, so\n", encoding="utf-8")
+    assert find([str(tmp_path / "t.csv")]) == [("t.csv:2", "so, so")]

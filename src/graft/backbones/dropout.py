@@ -8,7 +8,7 @@ class Dropout(nn.Dropout):
     """Inverted dropout (Srivastava et al., 2014) of any shape, with p rounded to the nearest 1/256.
 
     On a CPU torch draws a number for each element, which takes a fifth of a fine-tuning step of a small transformer
-    (benchmarks/text_steps.py); here one draw of 64 bits makes the mask of eight elements. Elsewhere it is torch's own.
+    (docs/benchmarks.md); here one draw of 64 bits makes the mask of eight elements. Elsewhere it is torch's own.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import DataError, OptionError
 
@@ -80,7 +81,7 @@ def _rows(path: str, column: str, context: str) -> Iterator[tuple[str, str | tup
     csv.field_size_limit(_FIELD)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.reader(file, delimiter=TABLES[_suffix(path)])
+            table = csv.reader(file, delimiter=_delimiter(file, TABLES[_suffix(path)]))
             header = next(table, [])
             place, beside = _place(path, header, column), _named(path, header, context) if context else None
             most, line = max(place, beside or 0), table.line_num
@@ -98,6 +99,13 @@ def _rows(path: str, column: str, context: str) -> Iterator[tuple[str, str | tup
         raise DataError(f"'{path}' cannot be read as a table near line {line + 1} ({error}); mend its quotation marks.") from None
     except OSError as error:
         raise DataError(f"'{path}' cannot be read ({error.strerror or error}); give a file that is there, or the text itself.") from None
+
+
+def _delimiter(file: TextIO, usual: str) -> str:
+    """The usual sign, or the semicolon where the header has that alone, as spreadsheets in many countries write it."""
+    header = file.readline()
+    file.seek(0)
+    return ";" if ";" in header and usual not in header else usual
 
 
 def _place(path: str, header: list[str], column: str) -> int:
