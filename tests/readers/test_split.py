@@ -9,6 +9,7 @@ from tests.readers.folders import data, rows
 
 from graft.core import Data, Schema
 from graft.errors import DataError, OptionError
+from graft.readers import split
 from graft.readers.split import FEW, assign, final_data, fold_data, split_name
 
 
@@ -253,3 +254,13 @@ def test_tags_spans_and_running_text_are_drawn_at_random(target):
         assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
     drawn = sorted(int(path[2:]) for path in paths(found.test))
     assert drawn != list(range(120)) and len(set(drawn)) == 120
+
+
+def test_of_a_large_train_split_a_few_hundred_rows_select(monkeypatch):
+    monkeypatch.setattr(split, "MOST", 20)
+    made = lambda n, name: pa.table({"path": [f"{name}{i}" for i in range(n)], "label": ["a", "b"] * (n // 2)})  # noqa: E731
+    schema = Schema("image", "class", ("a", "b"))
+    roles = split.assign(Data(made(200, "l"), schema, "", "", test=made(40, "t")))
+    assert len(roles.val) == 20 and len(roles.train) == 180 and roles.plan.select == "a part of train (20 samples)"
+    few = split.assign(Data(made(80, "l"), schema, "", "", test=made(40, "t")))
+    assert len(few.val) == 16 and few.plan.select == "a fifth of train"

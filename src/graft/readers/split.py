@@ -117,7 +117,7 @@ def _presplit(data: Data, select_on: str, seed: int) -> _Roles:
         reason = f"{name} ({len(scored)} samples) is scored once; train ({len(train)}) is too small to spare any, so it selects too{flag}."
     else:
         reason = f"{name} ({len(scored)} samples) is scored once, so {len(select)} of the {len(train)} samples of train select{flag}."
-    said = "a fifth of train" if share == SHARE or select is None else f"{len(select):,} samples of train"
+    said = "a fifth of train" if share == SHARE or select is None else f"a part of train ({len(select):,} samples)"
     return _roles(learn, select, scored, Plan(said, name, name, reason=reason))
 
 
