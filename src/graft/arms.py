@@ -264,8 +264,7 @@ class Rivals:
         net = control.net("trial")
         phase = next(control.phases(net, data)())
         machine, about = control.machine, "precision with 0 stages frozen"
-        decided, found = self.chosen.passes.decided, control.streams.cells(data.train)
-        cells = int(np.ceil(found.mean())) if len(found) else 0
+        decided, cells = self.chosen.passes.decided, order.mean_cells(control.streams.cells(data.train))
         if about not in decided:
             decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision, cells)[0]).removeprefix("torch.")
         machine = replace(machine, dtype=getattr(torch, decided[about]))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 
 from . import catalog, measuring, modality
-from .core import Backbone, Data, Task
+from .core import Backbone, Data, Task, name_column
 from .data.streams import Streams
 from .engine import device, store
 from .engine.device import Machine
@@ -173,7 +173,7 @@ def sheet_of(data: Data) -> Sheet:
         if one is None or not len(one):
             continue
         told = {name: one[name] for name in ("group", data.schema.input, "context", "window", "ids") if name in one.column_names}
-        tables.append(pa.table({**told, "path": one["path" if "path" in one.column_names else data.schema.input]}))
+        tables.append(pa.table({**told, "path": one[name_column(one, data.schema.input)]}))
         splits += [name] * len(one)
         labels += one[data.schema.label].to_pylist() if data.schema.label in one.column_names else [None] * len(one)
     return Sheet(pa.concat_tables(tables, promote_options="default"), tuple(splits), tuple(labels))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import checking, modality, passages, proof
 from .arms import Arm, Rivals
-from .core import Data, Net, Run, State
+from .core import Data, Net, Run, State, name_column
 from .data import images
 from .engine import checkpoint, device, explain, store
 from .engine.execute import Outcome
@@ -250,7 +250,7 @@ def roles(data: Data) -> pa.Table:
     tables = [
         pa.table(
             {
-                "path": t[evidence.names_of(t, schema)],
+                "path": t[name_column(t, schema.input)],
                 "label": t[schema.label],
                 "role": [role] * len(t),
                 "fold": pa.array([k] * len(t), pa.int64()),

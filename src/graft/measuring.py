@@ -160,10 +160,8 @@ def step_cost(body: Backbone, task: Task, data: Data, machine: Machine, opts: re
     """(seconds of fine-tuning everything for one sample and epoch, MB at most), by a trial of single passes of a few samples."""
     net = machine.place(last_layer(body))
     phase = recipe.phase("trial", task, data, opts, groups.layerwise(net, opts.lr, opts.decay, 0.0), count=1)
-    cells = 0
-    if data.schema.modality == "text":
-        with modality.streams(body, task.encode, data.schema, 0) as batches:
-            cells = int(batches.cells(data.train).mean())
+    with modality.streams(body, task.encode, data.schema, 0) as batches:
+        cells = order.mean_cells(batches.cells(data.train))
     batch = {key: value.repeat(precision.TRIED, *[1] * (value.ndim - 1)) for key, value in device.blank(net, 0, cells).items()}
     device.restart_peak(machine)
     before = device.recent_peak_mb(machine)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 
 from . import catalog, measuring, modality
@@ -23,6 +22,7 @@ from .heads.pool import body_pooling
 from .readers import split
 from .readers.sniff import reader_of
 from .spec import Part, Spec, backbone_row, options
+from .tasks import spans
 
 FIXED_SECONDS = 14.0
 """Of a budget, kept for starting, reading, frozen passes, scoring and the report of a small set."""
@@ -157,7 +157,7 @@ def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
     """Of a language model: whether it goes on with a text or fills in what is masked, as its body does; of questions, whether
     some have no answer."""
     if data.schema.target == "spans" and spec.task.values.get("none") is None:
-        none = bool(pc.any(pc.equal(pc.list_value_length(data.train[data.schema.label]), 0)).as_py())
+        none = spans.settle(options("task", spec.task), data).none
         why = "some training questions have none" if none else "every training question has one"
         journal.decide("no answer", "possible" if none else "never given", why, "--set task.none=true|false")
         return replace(spec, task=Part(spec.task.name, {**spec.task.values, "none": none}))

@@ -39,3 +39,12 @@ def test_balanced_draws_classes_and_their_rows_evenly():
     for name in (0, 1, 3):
         times = [int((rows == row).sum()) for row in np.flatnonzero(classes == name)]
         assert max(times) - min(times) <= 1
+
+
+def test_an_epoch_has_as_many_steps_as_batches():
+    for n in range(1, 30):
+        assert order.steps(stream(n, 4)) == len(order.batches(stream(n, 4), None, 0))
+
+
+def test_the_mean_length_is_rounded_up_and_nothing_has_none():
+    assert [order.mean_cells(np.array(cells, int)) for cells in ([16, 16, 32], [0, 0], [])] == [22, 0, 0]

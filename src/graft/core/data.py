@@ -25,6 +25,11 @@ class Schema:
     longest: int = 0
 
 
+def name_column(table: pa.Table, column: str) -> str:
+    """The column that names a sample for people: its path; without one, `column`, which is what goes in."""
+    return "path" if "path" in table.column_names else column
+
+
 @dataclass(frozen=True)
 class Note:
     """Something a reader or a check noticed. level: "info" or "warning"; `files` are the whole list, `text` one sentence."""

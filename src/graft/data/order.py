@@ -28,6 +28,17 @@ def batches(stream: Stream, classes: np.ndarray | None, seed: int, *tag: str | i
     return np.split(order, cuts)
 
 
+def steps(stream: Stream) -> int:
+    """Batches of an epoch, as `batches` cuts them: a last one of a single row is joined to the one before."""
+    n = len(stream.table)
+    return -(-n // stream.batch) - int(n > stream.batch and (n - 1) % stream.batch == 0)
+
+
+def mean_cells(cells: np.ndarray) -> int:
+    """How long rows [n] are on average, rounded up; 0 for images and for no rows."""
+    return int(np.ceil(cells.mean())) if len(cells) else 0
+
+
 def _balanced(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n, present = len(classes), np.unique(classes)
     drawn = []

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ..core import Batch, Prepare, Stream
+from ..core import Batch, Prepare, Stream, name_column
 from ..errors import DataError
 from . import images, order
 from .augment import Augment
@@ -72,9 +72,7 @@ class Streams:
 
     def steps(self, stream: Stream) -> int:
         """Batches of an epoch."""
-        n = len(stream.table)
-        # As order.batches cuts: a last batch of one row is joined to the one before.
-        return -(-n // stream.batch) - int(n > stream.batch and (n - 1) % stream.batch == 0)
+        return order.steps(stream)
 
     def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
         """Row numbers of each batch of one epoch; see order.batches."""
@@ -241,7 +239,7 @@ class Streams:
 
 def names(table: pa.Table, rows: Iterable[int], column: str = "path") -> list[str]:
     """What names these rows for people: their paths, or where there are none, the cells of `column`."""
-    cells = table.column("path" if "path" in table.column_names else column)
+    cells = table.column(name_column(table, column))
     return [str(cells[int(row)].as_py()) for row in rows]
 
 

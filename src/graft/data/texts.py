@@ -48,8 +48,7 @@ class Texts:
 
     def steps(self, stream: Stream) -> int:
         """Batches of an epoch."""
-        n = len(stream.table)
-        return -(-n // stream.batch) - int(n > stream.batch and (n - 1) % stream.batch == 0)
+        return order.steps(stream)
 
     def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
         """Row numbers of each batch of an epoch: shuffled, then sorted by length within pools of some batches, whose order is drawn."""

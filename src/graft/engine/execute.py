@@ -144,8 +144,7 @@ def _prefix(phase: Phase, setting: Setting) -> tuple[int, str]:
 
 def _cells(phase: Phase, setting: Setting) -> int:
     """How many tokens the learning texts have on average; 0 for images."""
-    found = setting.streams.cells(phase.streams["train"].table)
-    return int(np.ceil(found.mean())) if len(found) else 0
+    return order.mean_cells(setting.streams.cells(phase.streams["train"].table))
 
 
 def _feed(phase: Phase, setting: Setting) -> Feed:

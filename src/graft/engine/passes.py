@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import Net, State
+from ..data import order
 from ..data.streams import PLAIN, Streams, named
 from . import choice, prefix, ways
 from .device import Machine
@@ -53,7 +54,7 @@ class Passes:
         if self._forms is None:
             self._forms = choice.Forms(self.store)
         cells, rows = self.streams.cells(table), len(table) * len(views)
-        mean, precision = int(np.ceil(cells.mean())) if len(cells) else 0, "exact" if exact else self.precision
+        mean, precision = order.mean_cells(cells), "exact" if exact else self.precision
         shown = ways.example(net, lambda: self.streams.inputs(table, [(0, PLAIN)], 1))
         rule = choice.by_rule(net, stop, rows, self.machine, precision, self._forms, digest, shown, mean)
         job = _Job(self, net, stop, digest, table, cells, tick)

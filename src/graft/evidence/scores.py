@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from ..core import Schema, Task
+from ..core import Schema, Task, name_column
 from ..metrics import calibration, spans
 from ..metrics.bootstrap import intervals
 from ..tasks.spans import answers
@@ -72,7 +72,7 @@ def predictions(schema: Schema, decode: Callable[..., Tensor], table: pa.Table, 
         predicted, probability = calibrated_[:, 0].astype(float), np.full(len(calibrated_), np.nan)
     label = table[schema.label]
     columns = {
-        "split": pa.array([split] * len(table)), "path": table[names_of(table, schema)], "label": label,
+        "split": pa.array([split] * len(table)), "path": table[name_column(table, schema.input)], "label": label,
         "predicted": pa.array(list(predicted), type=label.type), "probability": pa.array(probability.astype(float)),
         "probabilities": pa.array([row.astype(float).tolist() for row in calibrated_]),
         "raw": pa.array([row.astype(float).tolist() for row in plain]),
@@ -80,11 +80,6 @@ def predictions(schema: Schema, decode: Callable[..., Tensor], table: pa.Table, 
     if schema.modality == "text":
         columns["text"] = table[schema.input]
     return pa.table(columns)
-
-
-def names_of(table: pa.Table, schema: Schema) -> str:
-    """The column that names a sample for people."""
-    return "path" if "path" in table.column_names else schema.input
 
 
 def _answered(table: pa.Table, outputs: Tensor, split: str) -> pa.Table:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from ..core import Data
+from ..core import Data, name_column
 from ..readers.labels import listed
 from . import notes
 from .finding import Finding, noun
@@ -42,7 +42,7 @@ def _rows(data: Data, table: pa.Table) -> list[tuple[str, list]]:
 
 def _named(data: Data, table: pa.Table) -> list[str]:
     """What the rows are called: their path; a text has one beside what goes in."""
-    return table["path" if "path" in table.column_names else data.schema.input].to_pylist()
+    return table[name_column(table, data.schema.input)].to_pylist()
 
 
 def _tables(data: Data) -> dict[str, pa.Table]:
