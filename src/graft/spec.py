@@ -1,10 +1,8 @@
 """What a run is asked to do: five named parts with their options and a few settings, as a value, as TOML, as --set a.b=c."""
 
-import math
 import os
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +12,7 @@ from pathlib import Path
 from . import catalog
 from .catalog import Row
 from .errors import OptionError, nearest
+from .parsing import parse, seconds, takes_text
 
 AUTO = "auto"
 SECTIONS = {"data": "reader", "backbone": "backbone", "task": "task", "method": "method", "augment": "augment"}
@@ -29,9 +28,6 @@ FLAGS = {
 _CHOICES = {"select_on": ("auto", "val"), "fetch": ("yes", "no", "fit-only"), "precision": ("auto", "exact", "fast"),
             "evidence": ("off", "quick", "full")}  # fmt: skip
 _LEAST = {"seed": 0, "folds": 0, "threads": 1}
-_YES_NO = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
-_LISTS = {int: ("whole numbers", "256,128"), float: ("numbers", "0.1,0.5"), str: ("names", "a,b")}
-_KINDS = {int: ("a whole number", "10"), float: ("a number", "0.001"), bool: ("yes or no", "yes"), str: ("text", "auto")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,8 @@ class Spec:
     seconds. select_on: "val" selects and scores on the same rows, and the report says so. folds: of the outer cross-
     validation, 0 for one draw, None to decide by size. fetch: may weights be downloaded ("yes", "no", "fit-only").
     precision: "exact" is float32 throughout, "fast" the fastest the machine has. threads: None for all cores. evidence: which
-    alternatives are run beside ("off", "quick", "full").
+    alternatives are run beside ("off", "quick", "full"). target: unlabelled samples of the domain that counts; target_labels: their
+    labels, which are opened once, at the end. unlabelled: more samples of the data's own domain. teacher: a finished run to learn from.
     """
 
     data: Part
@@ -67,6 +64,10 @@ class Spec:
     precision: str = AUTO
     threads: int | None = None
     evidence: str = "quick"
+    target: str | None = None
+    target_labels: str | None = None
+    unlabelled: str | None = None
+    teacher: str | None = None
 
     @classmethod
     def make(
@@ -107,7 +108,7 @@ class Spec:
             part, table = getattr(self, section), tomlkit.table()
             table.add("name", part.name)
             for key, value in part.values.items():
-                if value is not None or not _takes_text(_hint(section, part.name, key)):
+                if value is not None or not takes_text(_hint(section, part.name, key)):
                     table.add(key, "none" if value is None else list(value) if isinstance(value, tuple) else value)
             document.add(section, table)
         return tomlkit.dumps(document)
@@ -234,7 +235,7 @@ def _agree(where: str, value: object, said: str, found: dict, asked: list, slot:
 
 
 def _name(section: str, value: object, said: str) -> str:
-    name = _parse(value, str, f"{section}.name", said)
+    name = parse(value, str, f"{section}.name", said)
     if name != AUTO and section == "augment":
         _augment(name, {})
     elif name != AUTO and section != "backbone":
@@ -273,10 +274,10 @@ def _checked(section: str, name: str, given: list[tuple[str, object, str]]) -> d
     asked = [(f"{section}.{key}", value, said) for key, value, said in given]
     for inner, value, said in given:
         hint = str if (section, inner) == ("data", "path") else _hint(section, name, inner)
-        if value is None and _takes_text(hint):
+        if value is None and takes_text(hint):
             continue  # "as if not given": the text "none" has its own meaning there (weights: random; freeze: nothing)
         where = f"{section}.{inner}"
-        values[inner] = _agree(where, _parse(value, hint, where, said), said, values, asked, inner)
+        values[inner] = _agree(where, parse(value, hint, where, said), said, values, asked, inner)
     return values
 
 
@@ -294,10 +295,10 @@ def _hint(section: str, name: str, inner: str) -> object:
 
 def _top_value(name: str, value: object, said: str) -> object:
     if name == "budget" and isinstance(value, str):
-        return _seconds(value, said)
+        return seconds(value, said)
     if name == "fetch" and isinstance(value, bool):
         value = "yes" if value else "no"
-    value = _parse(value, typing.get_type_hints(Spec)[name], name, said)
+    value = parse(value, typing.get_type_hints(Spec)[name], name, said)
     if name in _CHOICES and value not in _CHOICES[name]:
         raise OptionError(f"'{said}': {name} is one of {', '.join(_CHOICES[name])}.")
     if name in _LEAST and value is not None and value < _LEAST[name]:
@@ -305,78 +306,6 @@ def _top_value(name: str, value: object, said: str) -> object:
     if name == "budget" and value is not None and value <= 0:
         raise OptionError(f"'{said}': the budget is a time above zero, for example --budget 5m.")
     return value
-
-
-def _seconds(text: str, said: str) -> float | None:
-    """ "90s", "5m", "1h30m" or a plain number of seconds."""
-    if text.strip().lower() == "none":
-        return None
-    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
-    seconds = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0.0
-    if seconds <= 0:
-        raise OptionError(f"'{said}': the budget is a time above zero, for example 90s, 5m or 1h30m.")
-    return seconds
-
-
-def _parse(value: object, hint: object, where: str, said: str) -> object:
-    """The value as the annotation wants it; texts are parsed. Raises OptionError with the expected type and an example."""
-    try:
-        return _convert(value, hint)
-    except (ValueError, TypeError, OverflowError):
-        expected, example = _expected(hint)
-        raise OptionError(f"'{said}': {where} is {expected}, for example --set {where}={example}.") from None
-
-
-def _convert(value: object, hint: object) -> object:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return _convert_union(value, typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)[0]
-        if isinstance(value, str):
-            bare = value.strip().removeprefix("[").removesuffix("]").strip()
-            value = [part.strip() for part in bare.split(",")] if bare else []
-        items = value if isinstance(value, list | tuple) else [value]
-        return tuple(_convert(item, inner) for item in items)
-    if hint is bool and isinstance(value, str):
-        return _YES_NO[value.lower()] if value.lower() in _YES_NO else _refuse()
-    if hint is str and isinstance(value, os.PathLike | int | float) and not isinstance(value, bool):
-        return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
-    if hint in (int, float) and isinstance(value, str | int | float) and not isinstance(value, bool):
-        number = hint(value) if hint is float or not isinstance(value, float) else _refuse()
-        return number if math.isfinite(number) else _refuse()
-    return value if isinstance(value, hint) and not (hint is int and isinstance(value, bool)) else _refuse()
-
-
-def _convert_union(value: object, members: tuple) -> object:
-    """None, or "none" where no text is taken; else the first member that takes the value, the strictest first."""
-    if types.NoneType in members and (value is None or (value == "none" and str not in members)):
-        return None
-    for member in sorted((m for m in members if m is not types.NoneType), key=lambda m: m is str):
-        try:
-            return _convert(value, member)
-        except (ValueError, TypeError, OverflowError):
-            continue
-    return _refuse()
-
-
-def _takes_text(hint: object) -> bool:
-    return str in typing.get_args(hint) and types.NoneType in typing.get_args(hint)
-
-
-def _refuse() -> typing.NoReturn:
-    raise ValueError
-
-
-def _expected(hint: object) -> tuple[str, str]:
-    """A type in words, and an example of it."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        words = [_expected(m)[0] for m in typing.get_args(hint) if m is not types.NoneType]
-        first = next(m for m in typing.get_args(hint) if m is not types.NoneType)
-        return " or ".join([*words, "none"] if types.NoneType in typing.get_args(hint) else words), _expected(first)[1]
-    if typing.get_origin(hint) is tuple:
-        words, example = _LISTS.get(typing.get_args(hint)[0], ("names or numbers", "a,2"))
-        return f"{words} separated by commas", example
-    return _KINDS[hint]
 
 
 def _flag(name: str) -> str:
@@ -397,4 +326,6 @@ def _absolute(spec: Spec) -> Spec:
     weights = values.get("weights")
     if isinstance(weights, str) and os.path.isfile(os.path.expanduser(weights)):
         values["weights"] = os.path.abspath(os.path.expanduser(weights))
-    return replace(spec, data=Part(spec.data.name, {**spec.data.values, "path": path}), backbone=Part(name, values))
+    paths = {one: getattr(spec, one) for one in ("target", "target_labels", "unlabelled", "teacher")}
+    paths = {one: os.path.abspath(os.path.expanduser(given)) for one, given in paths.items() if given is not None}
+    return replace(spec, data=Part(spec.data.name, {**spec.data.values, "path": path}), backbone=Part(name, values), **paths)

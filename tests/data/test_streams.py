@@ -235,3 +235,11 @@ def test_what_names_a_view_is_all_that_decides_it():
     assert len(found) == 8 and named(PLAIN, strong, 3) == named(PLAIN, light, 7) == "plain"
     few, many = (Augment(Options("light", views=k)) for k in (2, 8))
     assert named(1, few, 0) == named(1, many, 0)
+
+
+def test_two_views_of_each_row_differ_and_stand_one_after_the_other(table):
+    with streams("medium") as made:
+        for batch in made.epoch(Stream(table.drop_columns(["label"]), 4, augment=True, views=2), ("x",)):
+            half = len(batch.rows) // 2
+            assert batch.views == 2 and torch.equal(batch.rows[:half], batch.rows[half:])
+            assert all(not torch.equal(one, other) for one, other in zip(batch.inputs[:half], batch.inputs[half:], strict=True))

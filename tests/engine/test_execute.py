@@ -1,9 +1,12 @@
 """The engine drives every method; frozen is frozen; a kill after any checkpoint changes nothing."""
 
+from functools import partial
+
 import pytest
 import torch
 from tests import nets
 
+from graft.core import Group, Phase, Stream
 from graft.engine import checkpoint, execute
 from graft.engine.journal import Journal, read
 
@@ -135,3 +138,70 @@ def test_extras_are_checkpointed_and_learn(rows, tmp_path):
     again = setting(tmp_path / "run", made, rows)
     execute.execute(lambda: phases(again), again)
     assert phases.value == first
+
+
+def unlabelled(rows):
+    return rows.test.drop_columns(["label"])
+
+
+def test_a_solver_gets_the_features_of_every_stream_and_the_watched_outputs_survive_a_replay(rows, tmp_path):
+    made, seen = nets.task(), []
+    watched = unlabelled(rows)
+
+    def solve(x, y, seed, target):
+        seen.append((x.shape, y.shape, target.shape))
+        return made.solve(x, y, seed)
+
+    def method(place):
+        sent = yield Phase("head", {"train": Stream(rows.train), "target": Stream(watched)}, solve=solve, frozen=3, watch=watched)
+        seen.append(sent.watched)
+        seen.append(sent.predict(watched))
+
+    for _ in range(2):
+        place = setting(tmp_path / "run", made, rows)
+        outcome = execute.execute(partial(method, place), place)
+    n = len(rows.train)
+    assert seen[0] == ((n, 16), (n,), (len(watched), 16))
+    first, predicted, again = seen[1], seen[2], seen[3]
+    assert torch.equal(first, again) and torch.equal(outcome.watched["head"], first)
+    assert torch.allclose(first, predicted, atol=1e-5)
+    assert len(seen) == 5, "the second start read the snapshot and solved nothing"
+
+
+def test_a_judge_chooses_the_epoch_in_place_of_the_selecting_rows(rows, tmp_path):
+    made, watched, told = nets.task(), unlabelled(rows), []
+
+    def judge(outputs, scores):
+        assert outputs.shape == (len(watched), 2) and "accuracy" in scores
+        told.append(len(told))
+        return -abs(len(told) - 3)  # the third time it is asked: after the second epoch
+
+    place = setting(tmp_path / "run", made, rows)
+    names = tuple(f"head.{name}" for name, _ in place.net.head.named_parameters())
+    loss = lambda net, batches: made.loss(net(batches["train"].inputs, batches["train"].start), batches["train"].targets)  # noqa: E731
+    phase = Phase("all", {"train": Stream(rows.train, 4)}, 4, (Group("head", names, 0.01),), loss, frozen=3, watch=watched, judge=judge)
+    outcome = execute.execute(lambda: (one for one in [phase]), place)
+    assert outcome.phases[0]["epoch"] == 2 and len(told) == 5
+    assert [row["judged"] for row in read(tmp_path / "run") if row["event"] == "epoch"] == [-1.0, 0.0, -1.0, -2.0]
+
+
+def test_without_groups_only_running_statistics_move(rows, tmp_path):
+    made = nets.task()
+    place = setting(tmp_path / "run", made, rows)
+    before = {name: value.clone() for name, value in place.net.state_dict().items()}
+    nothing = lambda net, batches: net(batches["train"].inputs, batches["train"].start).sum() * 0  # noqa: E731
+    streams = {"train": Stream(unlabelled(rows), 4)}
+    phase = Phase("statistics", streams, 1, objective=nothing, frozen=1, keep="last", score=False)
+    execute.execute(lambda: (one for one in [phase]), place)
+    moved = {name for name, value in place.net.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved and all("running_" in name or "num_batches" in name for name in moved)
+    assert not any(name.startswith("stages.0.") for name in moved)
+
+
+def test_earlier_heads_learn_only_where_a_phase_names_them(rows, tmp_path):
+    made = nets.task()
+    place = setting(tmp_path / "run", made, rows)
+    place.net.earlier["first"] = made.head(16)
+    before = place.net.earlier["first"].final.weight.clone()
+    execute.execute(nets.phases("finetune", place.net, made, rows, **FAST), place)
+    assert torch.equal(place.net.earlier["first"].final.weight, before) and "earlier.first.final.weight" in place.net.state_dict()

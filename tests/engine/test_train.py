@@ -142,3 +142,12 @@ def test_a_continued_loop_steps_as_one_that_never_stopped(name):
     for one in (first, second):
         one.epoch(images(), None, lambda *_: None)
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_micro_batches_keep_all_views_of_a_row_together():
+    rows = torch.arange(5).repeat(2)
+    batch = {"train": Batch(torch.randn(10, 3, 16, 16), rows % 2, rows, views=2)}
+    pieces = list(train._pieces(batch, 2))
+    assert [piece["train"].rows.tolist() for piece, _ in pieces] == [[0, 1, 2, 0, 1, 2], [3, 4, 3, 4]]
+    assert sum(share for _, share in pieces) == 1.0 and all(piece["train"].views == 2 for piece, _ in pieces)
+    assert torch.equal(pieces[1][0]["train"].inputs, batch["train"].inputs[[3, 4, 8, 9]])

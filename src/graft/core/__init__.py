@@ -5,10 +5,10 @@ from .data import Data, Note, Plan, Schema, name_column
 from .net import Net
 from .phase import Batch, Group, Phase, Schedule, Solution, Stream, Trained
 from .run import Run
-from .task import Task
+from .task import Earlier, Task
 from .text import TextPrepare
 
 __all__ = [
-    "Backbone", "Batch", "Data", "Group", "Net", "Note", "Origin", "Phase", "Plan", "Prepare", "Run", "Schedule",
+    "Backbone", "Batch", "Data", "Earlier", "Group", "Net", "Note", "Origin", "Phase", "Plan", "Prepare", "Run", "Schedule",
     "Schema", "Solution", "Stage", "State", "Stream", "Task", "TextPrepare", "Trained", "name_column",
 ]  # fmt: skip

@@ -1,8 +1,15 @@
 """What a reader returns: Arrow tables by split, and what their columns mean."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from .task import Earlier
 
 
 @dataclass(frozen=True)
@@ -11,6 +18,7 @@ class Schema:
 
     modality: "image" or "text". target: "class" (one label of `classes`), "labels" (any of `classes`) or "number"; of texts
     also "tags" (one of `classes` for each word, IOB2), "spans" (answers inside a context) or "language" (the text itself).
+    "none": there are no labels; the column `label` holds "".
     centre, spread: mean and standard deviation of a "number" target over the rows that learn. longest: most words of a
     row, for "tags".
     """
@@ -69,6 +77,11 @@ class Data:
 
     As a reader returns it, the tables are the splits found on disk. After `readers.split.assign`, `train` learns, `val`
     selects and `test` scores, and `plan` says where they came from. fingerprint: hex digest of the rows and file contents.
+
+    target: rows of the domain that counts, without labels (no column `label`); unlabelled: rows of the same domain as `train`,
+    without labels. earlier: what the body learnt before, by name, oldest first. A column "teacher" (list<float>) of `train`,
+    `unlabelled` or `target` holds the outputs [k] of a larger model on the row, "teacher_features" its pooled features, and
+    "earlier.NAME" what the head of an earlier task gave when this fit began.
     """
 
     train: pa.Table
@@ -81,6 +94,7 @@ class Data:
     unlabelled: pa.Table | None = None
     notes: tuple[Note, ...] = field(default=())
     plan: Plan | None = None
+    earlier: Mapping[str, Earlier] = field(default_factory=dict)
 
     def learning(self) -> pa.Table:
         """The rows a method that selects by inner cross-validation may learn from: train, and val where it was drawn from train."""

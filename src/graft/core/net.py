@@ -1,5 +1,6 @@
 """A body joined to a head."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -18,15 +19,18 @@ class Net(nn.Module):
     pool(state, form) -> [n, c], or [n, m, c] where words or tokens stay apart: parameter-free, applied to each tapped stage's
     output as soon as that stage has run, so that a state kept at any depth carries all the earlier taps it will need. A head
     with the attribute `takes_mask` is called with the mask of the tokens too.
+    earlier: heads of the tasks that this body learnt before, by name; they read the same pooled features, are saved with the
+    net, and learn only where a phase names them.
     """
 
     def __init__(self, backbone: Backbone, pool: Callable[[State, str], Tensor], head: nn.Module, taps: tuple[int, ...]):
         super().__init__()
         self.stages, self.head = backbone.stages, head
         self.names, self.forms, self.origin, self.prepare = backbone.names, backbone.forms, backbone.origin, backbone.prepare
-        self.strides, self.widths = backbone.strides, backbone.widths
+        self.strides, self.widths, self.prefix_tokens = backbone.strides, backbone.widths, backbone.prefix_tokens
         self.language_head, self.causal = backbone.language_head, backbone.causal
         self.pool, self.taps = pool, tuple(sorted(taps))
+        self.earlier = nn.ModuleDict()
 
     @property
     def pooled(self) -> int:
@@ -53,3 +57,9 @@ class Net(nn.Module):
         """The head's outputs [n, k] (logits, or standardised numbers)."""
         state = self.advance(batch, start, self.pooled)
         return self.head(state["x"], state["mask"]) if getattr(self.head, "takes_mask", False) else self.head(state["x"])
+
+    def seen_as(self, name: str) -> "Net":
+        """The same body, not a copy of it, with the head of an earlier task in the place of its own."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "head": self.earlier[name]}
+        return other

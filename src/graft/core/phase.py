@@ -26,24 +26,29 @@ class Group:
 @dataclass(frozen=True)
 class Stream:
     """Rows to draw batches from. augment: training-time augmentation as the run's options say. balanced: classes drawn
-    equally often. batch: the effective batch; memory may force smaller micro-batches, never another schedule."""
+    equally often. batch: the effective batch; memory may force smaller micro-batches, never another schedule. views: each row
+    of a batch stands in it so many times, each augmented anew: all rows in their first view, then all in their second. Rows
+    without labels (a table without the label's column) have targets of zeros."""
 
     table: pa.Table
     batch: int = 32
     augment: bool = False
     balanced: bool = False
+    views: int = 1
 
 
 @dataclass(frozen=True)
 class Batch:
     """inputs: tensor [n, 3, h, w], or a State at depth `start`. targets as `task.encode` gives them, soft when mixed.
-    rows: row numbers [n] in the stream's table; table: that table, in batches that are scored."""
+    rows: row numbers [n] in the stream's table; table: that table, in batches that are scored. views: of the stream; n counts
+    every view."""
 
     inputs: Tensor | State
     targets: Tensor
     rows: Tensor
     start: int = 0
     table: pa.Table | None = None
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,11 @@ class Phase:
     """A stretch of training: who learns (`groups`), on what (`streams`), for what (`objective`), how long (`epochs`).
 
     frozen: how many stages, from the first, are constant: no gradient, eval mode, bit-identical afterwards. Every
-    parameter that is in no group is constant too.
+    parameter that is in no group is constant too. Without groups nothing learns by gradient, but the running statistics of
+    stages that are not frozen move.
     objective(net, {stream name: Batch}) -> scalar loss. The stream "train" is required; the longest stream makes an epoch.
-    solve: set instead of groups and objective: solve(features, targets, seed) on the pooled features of "train".
+    solve: set instead of groups and objective: solve(features, targets, seed) on the pooled features of "train"; the features
+        [n, width] of every other stream come as a keyword argument of its name.
     extras: modules that learn or change beside the net (a discriminator, a teacher); they are checkpointed.
     after_step(net, extras, step) runs after each optimizer step.
     optimizer: "adamw" or "sgd" (momentum 0.9, Nesterov). clip: largest gradient norm, 0 for none. ema: decay of the
@@ -81,6 +88,9 @@ class Phase:
     the phase stops, 0 for never. keep: "best" epoch on the selecting rows, or "last".
     seconds: stop at the end of the epoch in which this much time has passed, and run the schedule by time; None for no limit.
     score: whether each epoch is scored on the selecting rows; False, with keep "last", where the head knows nothing yet.
+    watch: rows, with labels or without, whose outputs are computed when the phase has ended and sent back.
+    judge: judge(outputs [n, k] on `watch`, selection scores) -> number, higher is better: it says which epoch is best, in place of
+        the selection score; for rows of another domain, which have no labels.
     """
 
     name: str
@@ -89,7 +99,7 @@ class Phase:
     groups: tuple[Group, ...] = ()
     objective: Callable[[nn.Module, Mapping[str, Batch]], Tensor] | None = None
     frozen: int = 0
-    solve: Callable[[np.ndarray, np.ndarray, int], Solution] | None = None
+    solve: Callable[..., Solution] | None = None
     extras: nn.ModuleDict | None = None
     after_step: Callable[[nn.Module, nn.ModuleDict | None, int], None] | None = None
     schedule: Schedule = Schedule()
@@ -100,14 +110,17 @@ class Phase:
     keep: str = "best"
     seconds: float | None = None
     score: bool = True
+    watch: pa.Table | None = None
+    judge: Callable[[Tensor, Mapping[str, float]], float] | None = None
 
 
 @dataclass(frozen=True)
 class Trained:
     """The engine's answer to a phase: the net (the same object, now trained), the selection scores of the kept epoch,
-    the epoch kept, and predict(table) -> outputs [n, k] in eval mode."""
+    the epoch kept, predict(table) -> outputs [n, k] in eval mode, and the outputs on the phase's `watch`."""
 
     net: nn.Module
     scores: Mapping[str, float]
     epoch: int
     predict: Callable[[pa.Table], Tensor]
+    watched: Tensor | None = None

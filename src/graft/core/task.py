@@ -51,3 +51,13 @@ class Task:
     expand: Callable[[Data, Any], Data] | None = None
     calibrated: bool = True
     config: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A task that the body learnt before, whose head stands in `Net.earlier`. table: its rows that may be shown again, labelled;
+    empty where none are kept or their files are gone. learnt: how many rows it learnt from."""
+
+    task: Task
+    table: pa.Table
+    learnt: int = 0

@@ -18,6 +18,7 @@ from ..errors import DataError
 from . import images, order
 from .augment import Augment
 from .mix import mix
+from .targets import encoder
 from .workers import Workers
 
 Job = tuple[Tensor, Tensor, str, np.random.Generator | None]
@@ -31,8 +32,9 @@ class Streams:
     """Batches for training and scoring.
 
     encode(table) -> targets, as `Task.encode`. classes: how many, needed where class targets are mixed. column: the
-    column of paths. threads: that decode and augment. memory_mb: for decoded images, shrunk to prepare.resize or cropped;
-    first come until it is full, the others are decoded each time they are drawn.
+    column of paths; label: that of labels, without which rows have targets of zeros. threads: that decode and augment.
+    memory_mb: for decoded images, shrunk to prepare.resize or cropped; first come until it is full, the others are decoded each
+    time they are drawn.
 
     A batch is a pure function of (seed, tag, its number): whatever the threads, whatever is in memory, whatever was
     drawn before. Each image's augmentation has its own generator, and the threads run torch on one core each.
@@ -48,8 +50,10 @@ class Streams:
         column: str = "path",
         threads: int = 2,
         memory_mb: float = 1500,
+        label: str = "label",
     ):
-        self.prepare, self.encode, self.augment, self.seed, self.classes, self.column = prepare, encode, augment, seed, classes, column
+        self.prepare, self.encode, self.augment, self.seed, self.classes = prepare, encoder(encode, label), augment, seed, classes
+        self.column, self.label = column, label
         self._threads, self._room = max(1, threads), memory_mb * 2**20
         self._kept: dict[tuple[str, bool], np.ndarray] = {}
         self._digests: dict[str, bytes] = {}
@@ -75,8 +79,8 @@ class Streams:
         return order.steps(stream)
 
     def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
-        """Row numbers of each batch of one epoch; see order.batches."""
-        return order.batches(stream, classes, self.seed, *tag)
+        """Row numbers of each batch of one epoch, view after view; see order.batches."""
+        return [np.tile(rows, stream.views) for rows in order.batches(stream, classes, self.seed, *tag)]
 
     def cells(self, table: pa.Table) -> np.ndarray:
         """How long each row [n] is: images are all alike."""
@@ -102,7 +106,7 @@ class Streams:
                 options, rng = self.augment.options, order.generator(self.seed, "mix", *tag, number)
                 inputs, mixed = mix(batch.inputs, batch.targets, rng, options.mixup, options.cutmix, self.classes)
                 batch = Batch(inputs, mixed, batch.rows)
-            yield batch
+            yield replace(batch, views=stream.views)
 
     def plain(self, table: pa.Table, batch: int = 64) -> Iterator[Batch]:
         """The whole table in its order: centre crops, nothing random. Raises DataError as `epoch` does."""

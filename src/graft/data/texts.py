@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ from torch import Tensor
 from ..core import Batch, State, Stream, TextPrepare
 from . import order
 from .augment import Augment, Options
+from .targets import encoder
 from .tokens import Tokenizer, Tokens, collate
 
 STEP = 16
@@ -31,7 +31,7 @@ class Texts:
 
     def __init__(self, prepare: TextPrepare, encode: Callable[[pa.Table], Tensor], seed: int, column: str = "text", label: str = "label"):
         self.prepare, self.seed, self.column, self.label = prepare, seed, column, label
-        self.encode = partial(_encode, encode=encode, label=label)
+        self.encode = encoder(encode, label)
         self.augment, self.tokenizer = Augment(Options("none")), Tokenizer(prepare)
         self._known: dict[bytes, Tokens] = {}
         self._tables: dict[int, tuple[pa.Table, list[bytes]]] = {}
@@ -59,7 +59,7 @@ class Texts:
             pool = pool[np.argsort(cells[pool], kind="stable")]
             sizes = np.cumsum([len(batch) for batch in drawn[first : first + POOL]])[:-1]
             found += np.split(pool, sizes)
-        return [found[i] for i in order.generator(self.seed, "batches", *tag).permutation(len(found))]
+        return [np.tile(found[i], stream.views) for i in order.generator(self.seed, "batches", *tag).permutation(len(found))]
 
     def epoch(self, stream: Stream, tag: tuple[str | int, ...]) -> Iterator[Batch]:
         """One epoch in random order; another tag, another epoch. inputs: the state at depth 0, see data.tokens.collate."""
@@ -69,7 +69,7 @@ class Texts:
         hard = targets.ndim == 1 and not targets.is_floating_point()
         for rows in self.groups(stream, targets.numpy() if hard else None, *tag):
             index = torch.from_numpy(rows)
-            yield Batch(self._joined([tokens[row] for row in rows]), targets[index], index)
+            yield Batch(self._joined([tokens[row] for row in rows]), targets[index], index, views=stream.views)
 
     def plain(self, table: pa.Table, batch: int = 64) -> Iterator[Batch]:
         """The whole table, the shortest texts first; `rows` says which they are."""
@@ -131,10 +131,6 @@ class Texts:
         """Padded to a multiple of 8, which matrix units like."""
         longest = max(len(one) for one in tokens)
         return collate(tokens, self.prepare.pad, min(-(-longest // 8) * 8, max(self.prepare.length, longest)))
-
-
-def _encode(table: pa.Table, encode: Callable[[pa.Table], Tensor], label: str) -> Tensor:
-    return encode(table) if label in table.column_names else torch.zeros(len(table))
 
 
 def _digest(row: tuple) -> bytes:

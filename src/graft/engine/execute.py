@@ -26,7 +26,7 @@ SAVE_EVERY = 5.0  # seconds; shorter epochs are not worth a checkpoint each, and
 @dataclass(frozen=True)
 class Outcome:
     """What the last phase left: the selection scores, and outputs [n, k] with their encoded targets that calibrate.
-    frozen: how many stages, from the first, no phase has changed."""
+    frozen: how many stages, from the first, no phase has changed. watched: outputs on what each phase watched, by its name."""
 
     net: Net
     scores: dict[str, float]
@@ -34,6 +34,7 @@ class Outcome:
     targets: Tensor
     phases: tuple[dict, ...]
     frozen: int = 0
+    watched: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Setting:
     frozen: int | None = None
     outcomes: list[dict] = field(default_factory=list)
     last: tuple[Tensor, Tensor] | None = None
+    watched: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def streams(self) -> Streams:
@@ -84,7 +86,8 @@ def execute(phases: Callable[[], Iterator[Phase]], setting: Setting) -> Outcome:
     except StopIteration:
         pass
     outputs, targets = setting.last
-    return Outcome(setting.net, dict(setting.outcomes[-1]["select"]), outputs, targets, tuple(setting.outcomes), setting.frozen)
+    scores = dict(setting.outcomes[-1]["select"])
+    return Outcome(setting.net, scores, outputs, targets, tuple(setting.outcomes), setting.frozen, setting.watched)
 
 
 def _seed(setting: Setting, *tag: str | int) -> None:
@@ -106,9 +109,23 @@ def _perform(phase: Phase, number: int, setting: Setting) -> Trained:
         setting.journal.write("kept", run=setting.run, phase=phase.name, epoch=row["epoch"], select=row["select"])
 
     def predict(table: pa.Table) -> Tensor:
-        return forward.outputs(setting.net, setting.streams.plain(table), setting.machine, setting.task.summarise)
+        depth = setting.net.pooled if setting.frozen >= len(setting.net.stages) else setting.frozen
+        return forward.scored(setting.passes, setting.net, table, depth, setting.task.summarise)
 
-    return Trained(setting.net, row["select"], row["epoch"], predict)
+    return Trained(setting.net, row["select"], row["epoch"], predict, setting.watched.get(phase.name))
+
+
+def _watch(phase: Phase, feed: Feed, setting: Setting) -> dict[str, Tensor]:
+    """The outputs on what the phase watches, as a tensor of its snapshot."""
+    if phase.watch is None:
+        return {}
+    setting.watched[phase.name] = forward.outputs(setting.net, feed.plain(phase.watch), setting.machine, setting.task.summarise)
+    return {"watched": setting.watched[phase.name]}
+
+
+def _recall(phase: Phase, tensors: dict[str, Tensor], setting: Setting) -> None:
+    if "watched" in tensors:
+        setting.watched[phase.name] = tensors.pop("watched")
 
 
 def _announce(phase: Phase, number: int, setting: Setting) -> None:
@@ -131,6 +148,7 @@ def _rows(phase: Phase, setting: Setting) -> int:
     """How many states the phase would keep: of those that learn, in each view, and where epochs are scored, of those that select."""
     selecting = 0 if phase.solve is not None or setting.data.val is None else len(setting.data.val)
     views = max(1, setting.streams.augment.options.views)
+    selecting += len(phase.watch) if phase.watch is not None else 0
     return selecting + sum(len(stream.table) * (views if stream.augment else 1) for stream in phase.streams.values())
 
 
@@ -159,7 +177,8 @@ def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
     if done is None:
         feed = _feed(replace(phase, frozen=len(setting.net.stages)), setting)
         features, targets = feed.features(table)
-        solution = phase.solve(features, targets, setting.seed)
+        beside = {name: feed.features(stream.table)[0] for name, stream in phase.streams.items() if name != "train"}
+        solution = phase.solve(features, targets, setting.seed, **beside)
         setting.net.head = setting.machine.place(solution.head)
         if solution.outputs is not None:
             targets = targets if solution.rows is None else targets[solution.rows]
@@ -172,10 +191,12 @@ def _solve(phase: Phase, number: int, setting: Setting, done) -> dict:
             targets = torch.from_numpy(targets)
         row = {"phase": phase.name, "epoch": 0, "select": _scores(setting.task, outputs, targets), "chosen": solution.chosen}
         tensors = {f"head.{k}": v for k, v in setting.net.head.state_dict().items()} | {"outputs": outputs, "targets": targets}
+        tensors |= _watch(phase, feed, setting)
         setting.journal.write("solved", run=setting.run, phase=phase.name, chosen=solution.chosen, select=row["select"])
         checkpoint.save(setting.path(f"phase{number}"), tensors, {"row": row, "head": solution.head.config})
     else:
         tensors, state = done
+        _recall(phase, tensors, setting)
         row, outputs, targets = state["row"], tensors["outputs"], tensors["targets"]
         head = rebuild(state["head"])
         head.load_state_dict({k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")})
@@ -188,6 +209,7 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
     net = setting.net
     if done is not None:
         tensors, state = done
+        _recall(phase, tensors, setting)
         outputs, targets = tensors.pop("outputs"), tensors.pop("targets")
         checkpoint.restore(checkpoint.changing(net, phase), {k: setting.machine.place(v) for k, v in tensors.items()})
         setting.last = outputs, targets
@@ -211,7 +233,7 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
     targets = setting.task.encode(setting.data.val)
     row = {"phase": phase.name, "epoch": max(progress.best_epoch, 0) if phase.keep == "best" else progress.epoch,
            "select": _scores(setting.task, outputs, targets)}  # fmt: skip
-    tensors = checkpoint.changing(net, phase) | {"outputs": outputs, "targets": targets}
+    tensors = checkpoint.changing(net, phase) | {"outputs": outputs, "targets": targets} | _watch(phase, feed, setting)
     checkpoint.save(setting.path(f"phase{number}"), tensors, {"row": row})
     current.unlink(missing_ok=True)
     setting.last = outputs, targets
@@ -220,8 +242,8 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
 
 def _precise(phase: Phase, start: int, setting: Setting) -> Machine:
     """The machine with the precision of this phase's steps. A resumed run and the other folds take what was found first."""
-    if phase.frozen >= len(setting.net.stages):
-        return setting.machine  # A head alone gains nothing from less precision.
+    if phase.frozen >= len(setting.net.stages) or not phase.groups:
+        return setting.machine  # A head alone gains nothing from less precision, and statistics would only lose.
     about, decided = f"precision with {phase.frozen} stages frozen", setting.passes.decided
     if about not in decided:
         dtype, why = precision.choose_dtype(setting.machine, setting.net, phase, start, setting.passes.precision, _cells(phase, setting))
@@ -259,8 +281,8 @@ def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: d
         if phase.score and setting.data.val is not None and len(setting.data.val):
             outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
             scores = _scores(setting.task, outputs, setting.task.encode(setting.data.val))
-            key = _key(setting.task, scores)
-            better = not progress.best_key or key > tuple(progress.best_key)
+        key = _key(phase, feed, setting, scores)
+        better = key is not None and (not progress.best_key or key > tuple(progress.best_key))
         if better and phase.keep == "best":
             progress.best_key, progress.best_epoch = key, progress.epoch
             best.clear()
@@ -270,13 +292,20 @@ def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: d
         rates = [group["lr"] for group in loop.optimizer.param_groups]
         setting.journal.write(
             "epoch", run=setting.run, phase=phase.name, epoch=progress.epoch, train_loss=loss, lr=max(rates), seconds=round(seconds, 3),
-            select=scores, best=better,
+            select=scores, best=better, **({"judged": key[0]} if phase.judge is not None else {}),
         )  # fmt: skip
     return best
 
 
-def _key(task: Task, scores: dict[str, float]) -> tuple[float, ...]:
-    """Higher is better: the primary score, then (where it ties, as it often does on few rows) the log-loss."""
+def _key(phase: Phase, feed: Feed, setting: Setting, scores: dict[str, float]) -> tuple[float, ...] | None:
+    """Higher is better: what the phase's own judge says, or the primary score, then (where it ties, as it often does on few rows)
+    the log-loss. None where there is nothing to go by."""
+    task = setting.task
+    if phase.judge is not None:
+        watched = forward.outputs(setting.net, feed.plain(phase.watch), setting.machine, task.summarise)
+        return (float(phase.judge(watched, scores)),)
+    if not scores:
+        return None
     first = scores[task.primary] if task.higher else -scores[task.primary]
     return (first, -scores.get("log_loss", 0.0))
 

@@ -70,7 +70,9 @@ class Feed:
         classes = targets.numpy() if targets.ndim == 1 else None
         for rows in self.streams.groups(stream, classes, *tag):
             index = torch.from_numpy(rows)
-            yield Batch(kept.take(index, (number - 1) % len(views)), targets[index], index, self.start)
+            states = [kept.take(part, (number - 1 + i) % len(views)) for i, part in enumerate(index.chunk(stream.views))]
+            state = states[0] if len(states) == 1 else {key: torch.cat([one[key] for one in states]) for key in states[0]}
+            yield Batch(state, targets[index], index, self.start, views=stream.views)
 
     def _views(self, stream: Stream) -> tuple[int, ...]:
         augment = self.streams.augment

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -41,6 +41,8 @@ def optimizer(net: nn.Module, phase: Phase) -> torch.optim.Optimizer:
             some = [p for p in members if (p.ndim > 1) == decays]
             if some:
                 groups.append({"params": some, "lr": group.lr, "peak": group.lr, "weight_decay": group.weight_decay if decays else 0.0})
+    # Without groups only running statistics move.
+    groups = groups or [{"params": [], "lr": 0.0, "peak": 0.0}]
     if phase.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, fused=True)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
@@ -171,7 +173,7 @@ class Loop:
             try:
                 return sum(self._micro(piece, share, batch, files) for piece, share in _pieces(batch, self.progress.parts))
             except (RuntimeError, MemoryError) as error:
-                smallest = min(len(part.targets) for part in batch.values())
+                smallest = min(len(part.targets) // part.views for part in batch.values())
                 if not device.is_out_of_memory(error):
                     raise
                 if self.progress.parts * 2 > smallest:
@@ -188,12 +190,13 @@ class Loop:
             self.progress.parts *= 2
 
     def _micro(self, piece: dict[str, Batch], share: float, batch: dict[str, Batch], files) -> float:
-        placed = {name: Batch(self.machine.place(b.inputs), self.machine.place(b.targets), b.rows, b.start) for name, b in piece.items()}
+        placed = {name: replace(b, inputs=self.machine.place(b.inputs), targets=self.machine.place(b.targets)) for name, b in piece.items()}
         with self.machine.learning():
             loss = self.phase.objective(self.net, placed)
         if not torch.isfinite(loss):
             raise self._not_finite("The loss", batch, files)
-        (loss * share).backward()
+        if self.learning:
+            (loss * share).backward()
         return loss.item() * share
 
     def _not_finite(self, what: str, batch: dict[str, Batch], files) -> TrainingError:
@@ -210,15 +213,21 @@ def _pieces(batch: dict[str, Batch], parts: int) -> Iterator[tuple[dict[str, Bat
         yield batch, 1.0
         return
     rows = len(batch["train"].targets)
-    parts = min(parts, min(len(b.targets) for b in batch.values()))
-    cuts = {name: torch.tensor_split(torch.arange(len(b.targets)), parts) for name, b in batch.items()}
+    parts = min(parts, min(len(b.targets) // b.views for b in batch.values()))
+    cuts = {name: _cuts(b, parts) for name, b in batch.items()}
     for i in range(parts):
         yield {name: _take(b, cuts[name][i]) for name, b in batch.items()}, len(cuts["train"][i]) / rows
 
 
+def _cuts(batch: Batch, parts: int) -> list[torch.Tensor]:
+    """Which rows each micro-batch has: all views of a row stay together."""
+    rows = len(batch.targets) // batch.views
+    return [torch.cat([piece + view * rows for view in range(batch.views)]) for piece in torch.arange(rows).tensor_split(parts)]
+
+
 def _take(batch: Batch, index: torch.Tensor) -> Batch:
     inputs = {k: v[index] for k, v in batch.inputs.items()} if isinstance(batch.inputs, dict) else batch.inputs[index]
-    return Batch(inputs, batch.targets[index], batch.rows[index], batch.start)
+    return replace(batch, inputs=inputs, targets=batch.targets[index], rows=batch.rows[index])
 
 
 def pass_seconds(machine: Machine, net: Net, phase: Phase, state: State, start: int) -> float:
