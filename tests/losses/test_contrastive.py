@@ -73,3 +73,28 @@ def test_pairs_of_equal_samples_cost_nothing_and_their_gradient_is_finite():
     value = contrastive.pairs(features, torch.zeros(3, dtype=torch.int64))
     (gradient,) = torch.autograd.grad(value, features)
     assert value.item() == pytest.approx(0, abs=1e-10) and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.5])
+def test_nt_xent_is_the_papers_first_equation(temperature):
+    first, second = (torch.randn(6, 5, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    views, total = [*first, *second], 0.0
+    for i in range(12):
+        below = sum(math.exp(cosine(views[i], views[a]) / temperature) for a in range(12) if a != i)
+        total -= math.log(math.exp(cosine(views[i], views[(i + 6) % 12]) / temperature) / below)
+    assert contrastive.nt_xent(first, second, temperature).item() == pytest.approx(total / 12, rel=1e-5)
+
+
+def test_one_sample_has_nothing_to_be_told_from():
+    first = torch.randn(1, 4, requires_grad=True)
+    loss = contrastive.nt_xent(first, torch.randn(1, 4))
+    (gradient,) = torch.autograd.grad(loss, first)
+    assert loss.item() == pytest.approx(0, abs=1e-6) and torch.isfinite(gradient).all()
+
+
+def test_regression_is_the_squared_distance_on_the_sphere():
+    predicted, wanted = (torch.randn(7, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    slow = [float((p / p.norm() - w / w.norm()).square().sum()) for p, w in zip(predicted, wanted, strict=True)]
+    assert contrastive.regression(predicted, wanted).item() == pytest.approx(sum(slow) / 7, rel=1e-5)
+    assert contrastive.regression(predicted, 3 * predicted).item() == pytest.approx(0, abs=1e-6)
+    assert contrastive.regression(predicted, -predicted).item() == pytest.approx(4)

@@ -25,3 +25,15 @@ def test_what_does_not_learn_is_skipped_and_an_unknown_name_is_refused():
     assert l2_distance(net, {"weight": torch.zeros(2, 2)}).item() == 0
     with pytest.raises(KeyError):
         l2_distance(net, {"other": torch.zeros(2)})
+
+
+def test_each_number_has_its_weight():
+    torch.manual_seed(1)
+    net = nn.Linear(3, 2)
+    start, weights = ({name: torch.rand_like(p) for name, p in net.named_parameters()} for _ in range(2))
+    slow = sum(
+        w * (now - then) ** 2
+        for name, p in net.named_parameters()
+        for now, then, w in zip(p.flatten().tolist(), start[name].flatten().tolist(), weights[name].flatten().tolist(), strict=True)
+    )
+    assert l2_distance(net, start, weights).item() == pytest.approx(slow, rel=1e-5)

@@ -18,4 +18,8 @@ def rebuild(config: dict) -> nn.Module:
         from .neighbours import Neighbours
 
         return Neighbours(**sizes)
-    raise ValueError(f"no head of kind {config['kind']!r}; known: linear, kernel, neighbours")
+    if config["kind"] == "identity":
+        from .identity import Identity
+
+        return Identity(**sizes)
+    raise ValueError(f"no head of kind {config['kind']!r}; known: linear, kernel, neighbours, identity")

@@ -1,4 +1,4 @@
-"""Losses that draw samples of one class together and push those of other classes apart."""
+"""Losses that draw what belongs together near (samples of one class, views of one sample) and push the others apart."""
 
 import torch
 from torch import Tensor
@@ -37,3 +37,24 @@ def supervised(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Te
     # The sample's own place holds minus infinity, which times zero would not be zero.
     total = log_share.masked_fill(~positive, 0.0).sum(1)
     return -(total[has] / positive.sum(1)[has]).mean()
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+    """Normalised temperature-scaled cross-entropy of two views of n samples (SimCLR, Chen et al., 2020, eq. 1), over all 2n.
+
+    first, second [n, c], put onto the unit sphere; row i of both is one sample. For view i whose other view is j:
+    -log(exp(z_i z_j / t) / sum over a != i of exp(z_i z_a / t)). A batch of one sample costs zero: there is nothing to tell it
+    from. temperature: the paper's best is 0.1 in batches of thousands over hundreds of epochs, 0.5 for fewer and smaller images.
+    """
+    x = F.normalize(torch.cat([first, second]).float(), dim=1)
+    logits = (x @ x.T / temperature).masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), float("-inf"))
+    return F.cross_entropy(logits, torch.arange(len(x), device=x.device).roll(len(first)))
+
+
+def regression(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Mean over rows of |p - w|^2 = 2 - 2 cos(p, w) of rows [n, c] on the unit sphere, 0 to 4 (BYOL, Grill et al., 2020, eq. 2).
+
+    Nothing pushes rows apart, so that equal outputs for all rows cost nothing: what keeps from it is that `wanted` comes, without
+    gradient, from a slow copy of the net.
+    """
+    return (2 - 2 * F.cosine_similarity(predicted.float(), wanted.float(), dim=1)).mean()
