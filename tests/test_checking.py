@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from graft import api
 from graft.errors import DataError
@@ -88,3 +88,26 @@ def test_a_fit_checks_quickly_before_and_says_problems(photos, tmp_path):
     assert kept["duplicates_across_splits"]["level"] == "problem"
     said = kept["duplicates_across_splits"]["text"]
     assert any(e["text"].startswith(said) for e in heard if e["event"] == "note")
+
+
+def test_the_gap_to_a_target_is_measured_without_its_labels(photos, tmp_path):
+    """Against the same data in two halves: the halves are near, inverted images are not."""
+    near, far = tmp_path / "near", tmp_path / "far"
+    near.mkdir(), far.mkdir()
+    for file in sorted(photos.rglob("*.png")):
+        shutil.copy(file, near / file.name)
+        ImageOps.invert(Image.open(file)).save(far / file.name)
+    same, other = (api.check(str(photos), target=str(folder), out=str(tmp_path / f"out-{folder.name}")) for folder in (near, far))
+    assert same["gap"]["reach"] < 0.01 and same["gap"]["proxy_a_distance"] < 1 < other["gap"]["proxy_a_distance"] <= 2
+    assert kinds(same)["domain_gap"]["level"] == "note" and other["gap"]["reach"] > same["gap"]["reach"]
+    assert len(other["gap"]["source"]) == len(other["gap"]["target"]) == 36 and "the gap to the target" in other["looked_for"]
+    assert 'id="gap"' in (tmp_path / "out-far" / "check.html").read_text()
+    rest = [one for one in api.check(str(photos))["findings"]]
+    assert [one for one in other["findings"] if one["kind"] != "domain_gap"] == rest and "gap" not in api.check(str(photos))
+
+
+def test_a_target_of_few_samples_has_no_gap(photos, tmp_path):
+    (tmp_path / "few").mkdir()
+    shutil.copy(next(photos.rglob("*.png")), tmp_path / "few" / "a.png")
+    found = api.check(str(photos), target=str(tmp_path / "few"))
+    assert "domain_gap" not in kinds(found) and any("10 samples on each side" in text for text in found["left_out"])

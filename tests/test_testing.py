@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 import torch
 from tests import nets, sets
-from tests.methods import words
+from tests.methods import tasks, taught, words
 from torch import nn
 
 from graft import catalog, testing
@@ -123,6 +123,8 @@ def test_a_tasks_broken_promise_is_named(promise):
 
 
 ON_TEXTS = ("adapt", "ulmfit")
+AFTER_ANOTHER = dict.fromkeys(("lwf", "ewc", "rehearsal"), ("cold", "warm")) | {"extend": ("dark", "light", "warm")}
+"""Methods that need a body with an earlier task, and the classes that they learn here."""
 
 
 @pytest.mark.parametrize("row", catalog.rows("method"), ids=lambda row: row.name)
@@ -132,8 +134,14 @@ def test_every_method_of_the_catalogue_keeps_the_contract(row, tmp_path):
     options = catalog.options("method", row.name)(**{name: value for name, value in values.items() if name in known})
     if row.name in ON_TEXTS:
         rows, task, make = words.data(unlabelled=6), words.task(), words.net
+    elif row.name == "distill":
+        rows, task, make = taught.data(tmp_path / "photos"), nets.task(), nets.net
+    elif row.name in AFTER_ANOTHER:
+        task, make = tasks.task(AFTER_ANOTHER[row.name]), tasks.net
+        rows = (tasks.grown if row.name == "extend" else tasks.data)(tmp_path / "photos", make(task))
     else:
         rows, task, make = nets.data(tmp_path / "photos"), nets.task(), nets.net
+        rows = replace(rows, target=rows.test.drop_columns(["label"]))
     testing.check_method(catalog.resolve("method", row.name), options, lambda: make(task), task, rows, tmp_path)
 
 
@@ -181,6 +189,7 @@ def test_every_reader_of_the_catalogue_keeps_the_contract(photos, tmp_path):
         (tmp_path / "classes" / f"{name}.txt").write_text(f"the cat was {name}")
     paths |= {"text_table": sets.table(tmp_path / "texts.csv"), "conll": sets.tagged(tmp_path / "words.conll")}
     paths |= {"squad": sets.asked(tmp_path / "asked.json"), "plain_text": sets.running(tmp_path / "running")}
+    paths |= {"images": photos, "texts": tmp_path / "classes"}
     assert paths.keys() == {row.name for row in catalog.rows("reader")}, "give the new reader some data here"
     for name, path in paths.items():
         testing.check_reader(catalog.resolve("reader", name), str(path))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import catalog, measuring, modality
 from .advisor import rank, rules
+from .choosing import name_task
 from .core import Backbone, Data, Task
 from .engine import device
 from .engine.device import Machine
@@ -15,7 +16,7 @@ from .engine.journal import Journal
 from .errors import GraftError, OptionError
 from .methods import recipe
 from .spec import Part, Spec, backbone_row, options
-from .wiring import name_task, read
+from .wiring import read
 
 FIXED_SECONDS = 12.0
 """Reading, scoring and reporting a small set, besides passes and training."""

@@ -83,6 +83,25 @@ def compare(
     )  # fmt: skip
 
 
+def distill(
+    teacher: str | os.PathLike, data: str | os.PathLike | None = None, *, student: str | None = None, out: str | os.PathLike | None = None,
+    sets: Sequence[str] = (), on_event: Listener = None, **choices,
+) -> dict:  # fmt: skip
+    """A small body that the finished run `teacher` teaches, beside the same body alone and the teacher; see graft.distilling.distill."""
+    from . import distilling
+
+    return distilling.distill(
+        teacher, data, student=student, out=out, sets=sets, fit=fit, resume=resume, on_event=on_event, **choices
+    )  # fmt: skip
+
+
+def chain(steps, *, out: str | os.PathLike | None = None, remedy: str | None = None, on_event: Listener = None) -> dict:
+    """Tasks learnt one after another by one body, and what is kept of each; see graft.chains.chain and docs/chains.md."""
+    from . import chains
+
+    return chains.chain(steps, out=out, remedy=remedy, fit=fit, resume=resume, on_event=on_event)
+
+
 def tune(spec: Spec | str | os.PathLike, *, trials: int | None = None, on_event: Listener = None, **choices) -> dict:
     """Better settings than the defaults, found on the selecting rows, and what they gained; see graft.tuning.tune."""
     from . import tuning
@@ -111,6 +130,36 @@ def check(data: Spec | str | os.PathLike, *, out: str | None = None, on_event: L
 
         check_page.write(Path(out))
     return found
+
+
+def embed(
+    data: Spec | str | os.PathLike, *, out: str | os.PathLike, layers: str | Sequence[str | int] | None = None, form: str = "parquet",
+    cluster: str | None = None, map: str = "pca", on_event: Listener = None, **choices,
+) -> dict:  # fmt: skip
+    """Write the features [n, width] of every sample, with labels or without, into the new or empty folder `out`; see graft.embedding.
+
+    data: a Spec, or the path of the data; `choices` are then the arguments of Spec.make. layers: stages whose pooled features are
+    joined, "stage3,stage4"; the last if None. form: "parquet" or "npy". cluster: "auto", a number or "hdbscan". map: "pca", "umap" or
+    "none". Returns the content of embedding.json. Raises GraftError where something must be mended first.
+    """
+    from . import embedding
+    from .report import embedding as page
+
+    for name, given, known in (("--format", form, embedding.FORMATS), ("--map", map, embedding.MAPS)):
+        if given not in known:
+            raise OptionError(f"{name} is one of {', '.join(known)}, not '{given}'.")
+    spec = data if isinstance(data, Spec) else Spec.make(str(data), **choices)
+    _check_free(Path(out))
+    named = [part.strip() for part in layers.split(",") if part.strip()] if isinstance(layers, str) else layers or ()
+    found = embedding.embed(spec, diary.Journal(on_event), named)
+    table, about = embedding.explore(found, None if cluster is None else str(cluster), map, spec.seed)
+    about["file"] = "features.npy" if form == "npy" else "features.parquet"
+    try:
+        embedding.write(Path(out), table, found.features, about, form)
+        page.write(Path(out))
+    except OSError as error:
+        raise OutputError(f"Cannot write to '{out}': {error.strerror or error}; give another folder with --out.") from error
+    return about
 
 
 def _written(folder: Path, files: dict[str, str]) -> None:
@@ -153,13 +202,13 @@ def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:
 
 def load(path: str | os.PathLike):
     """The model of a run (RUN, RUN/model or a copy of that folder), ready to predict; see graft.export.model.Model."""
-    from . import catalog
+    from . import adapting, catalog
     from .export.model import read
 
     def make_task(name, schema, config):
         return catalog.resolve("task", name)(schema, catalog.options("task", name)(**config))
 
-    return read(path, make_task)
+    return read(path, make_task, adapting.adapt)
 
 
 def report(folder: str | os.PathLike) -> Path:

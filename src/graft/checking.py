@@ -9,6 +9,8 @@ import pyarrow as pa
 import torch
 
 from . import catalog, measuring, modality
+from .advisor import similarity
+from .choosing import name_kind, name_reader, name_task
 from .core import Backbone, Data, Task, name_column
 from .data.streams import Streams
 from .engine import device, store
@@ -16,16 +18,17 @@ from .engine.device import Machine
 from .engine.journal import Journal
 from .engine.passes import Passes
 from .errors import DataError
-from .inspect import confident, copies, duplicates, outliers, passages, photos, shortcuts, table
+from .inspect import confident, copies, duplicates, gap, outliers, passages, photos, shortcuts, table
 from .inspect.finding import Finding, ordered
 from .inspect.passage_copies import Passages
-from .readers import split
+from .readers import split, unlabelled
 from .spec import Part, Spec, backbone_row, options
-from .wiring import name_kind, name_reader, name_task
 
 SPLITS = ("train", "val", "test", "target", "unlabelled")
 MOST = 20_000
 """Images whose features are computed: a frozen pass of more takes minutes, and neighbours of each grow with their square."""
+FEWEST = 10
+"""Samples of each domain from which the gap between them is measured."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,23 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     found += more
     if kind == "text":
         found = passages.quoted(found, dict(zip(facts.path, facts.text, strict=True)))
+    apart, drawn = _gap(spec, sheet, body, machine, raw, journal, left_out) if spec.target else ([], None)
+    found += apart
     told = {
         "modality": kind, "source": data.source, "counts": {name: sheet.splits.count(name) for name in SPLITS if name in sheet.splits},
         "classes": list(data.schema.classes), "backbone": body.origin.name, "findings": [one.as_dict() for one in ordered(found)],
-        "looked_for": LOOKED_FOR[kind], "left_out": left_out, "seconds": round(time.monotonic() - began, 2),
+        "looked_for": LOOKED_FOR[kind] + (["the gap to the target"] if drawn else []), "left_out": left_out,
+        "seconds": round(time.monotonic() - began, 2),
     }  # fmt: skip
-    return told, suspects
+    return told | ({"gap": drawn} if drawn else {}), suspects
 
 
 def quick(data: Data, streams: Streams) -> dict:
     """What costs next to nothing to see before a fit, in the form of check.json: labels, classes, groups, equal files."""
-    rows = sheet_of(data)
     found = table.findings(replace(data, notes=()))
+    # Rows that select and are scored too are one table, and no copies of each other.
+    both = data.val is not None and data.test is not None and data.val.equals(data.test)
+    rows = sheet_of(replace(data, val=None) if both else data)
     known = duplicates.Rows(streams.digests(rows.table), rows.paths, rows.labels, rows.splits, f"{data.schema.modality}s")
     groups = duplicates.grouped(len(rows.paths), duplicates.same(known.digests))
     found += duplicates.findings(known, groups, np.empty((0, 2), np.int64), duplicates.Copies())
@@ -155,6 +163,32 @@ def _by_features(
     except DataError as error:
         left_out.append(str(error))
     return found, suspects
+
+
+def _gap(
+    spec: Spec, sheet: Sheet, body: Backbone, machine: Machine, data: Data, journal: Journal, left_out: list[str]
+) -> tuple[list[Finding], dict | None]:
+    """How far the target is from all rows of the source: a finding, and the picture for the page. The target's labels are not read."""
+    table, _ = unlabelled.rows(spec.target, data.schema)
+    rng, kind = np.random.default_rng(spec.seed), data.schema.modality
+    sides = [one.take(pa.array(np.sort(rng.permutation(len(one))[: gap.MOST]))) for one in (sheet.table, table)]
+    if kind == "image":
+        bad = {path for path, _ in photos.gather(sides[1]["path"].to_pylist(), torch.get_num_threads()).unreadable}
+        sides[1] = sides[1].filter(pa.array([path not in bad for path in sides[1]["path"].to_pylist()], pa.bool_()))
+        left_out += [f"The gap to the target: {len(bad)} of its files cannot be read."] if bad else []
+    if min(map(len, sides)) < FEWEST:
+        left_out.append(f"The gap to the target: it needs {FEWEST} samples on each side.")
+        return [], None
+    net = machine.place(measuring.last_layer(body))
+    with modality.streams(body, lambda rows: torch.zeros(len(rows)), data.schema, spec.seed) as streams:
+        passes, tick = Passes(streams, machine, "exact", store.find(), Journal()), journal.progress("gap", sum(map(len, sides)))
+        source, target = (passes.kept(net, net.pooled, side, tick=tick).take(np.arange(len(side)))["x"].numpy() for side in sides)
+    distance = similarity.proxy_a_distance(source, target, spec.seed)
+    near, far, shares = gap.plane(source, target)
+    names = sides[1]["path"].to_pylist()
+    found = gap.finding(distance, gap.reach(near, far), gap.reach(far, near), names, f"{kind}s")
+    drawn = gap.picture(near, far, shares, spec.seed) | {"path": spec.target, **found.numbers}
+    return passages.quoted([found], dict(zip(names, sides[1]["text"].to_pylist(), strict=True))) if kind == "text" else [found], drawn
 
 
 def features(body: Backbone, task: Task, data: Data, sheet: Sheet, machine: Machine, journal: Journal, seed: int) -> np.ndarray:

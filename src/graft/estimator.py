@@ -15,7 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import backbones, catalog, wiring
+from . import backbones, catalog, choosing, wiring
 from .core import Data, Plan, Prepare, Schema
 from .data import augment, images
 from .data.streams import Streams
@@ -162,11 +162,11 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
 def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     """As wiring.assemble, for data that are there already."""
     machine = device.find(spec.threads)
-    spec = wiring.name_backbone(spec, data, diary)
+    spec = choosing.name_backbone(spec, data, diary)
     load = catalog.resolve("backbone", backbone_row(spec.backbone.name).name)
     body = load(spec.backbone.name, options("backbone", spec.backbone), spec.seed)
-    spec = wiring.name_augment(wiring.name_method(spec, data, body, machine, diary), data, diary)
-    wiring.check_views(spec)
+    spec = choosing.name_augment(choosing.name_method(spec, data, body, machine, diary), data, diary)
+    choosing.check_views(spec)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     drawn, classes = augment.Augment(options("augment", spec.augment)), len(data.schema.classes)
     streams = Streams(body.prepare, task.encode, drawn, spec.seed, classes=classes, threads=torch.get_num_threads())

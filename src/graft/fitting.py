@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from . import checking, modality, passages, proof
+from . import checking, domains, lineage, modality, passages, proof, representing
 from .arms import Arm, Rivals
 from .core import Data, Net, Run, State, name_column
 from .data import images
@@ -40,25 +40,33 @@ class Scored:
 def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
     """Train (every fold, then the final net), score the locked rows once, save, explain, report. Safe to run again after a kill."""
     passes = make_passes(parts, folder, journal)
+    parts = replace(parts, data=lineage.held(parts.data, folder / "checkpoints" / "earlier.safetensors"))
     write_json(folder / "data.json", describe_data(parts.data))
     write_json(folder / "environment.json", device.describe(parts.machine) | {"precision": parts.spec.precision})
     pq.write_table(roles(parts.data), folder / "splits.parquet")
     inspect(parts, folder, journal)
     chosen = Arm("chosen", parts, passes, folder, journal)
-    # A fit from scratch is the control itself.
-    compared = parts.spec.evidence != "off" and parts.spec.method.name != "scratch"
+    # A fit from scratch is the control itself; with a target, what counts is compared in graft.domains.
+    compared = parts.spec.evidence != "off" and parts.spec.method.name != "scratch" and parts.data.target is None
+    compared = compared and parts.data.schema.target != "none"  # alternatives are told apart by labels
     rivals = Rivals(chosen, parts.spec.evidence) if compared else None
     folded = [fold(chosen, rivals, k) for k in range(parts.data.plan.folds)]
     data = split.final_data(parts.data, parts.spec.seed) if folded else parts.data
     outcome, net = chosen.train("final", data)
     degrees, how = evidence.temperature(parts.task, outcome.outputs, outcome.targets)
-    journal.write("temperature", value=degrees, how=how)
-    scored = (
-        join(folded)
-        if folded
-        else score(chosen, rivals, outcome, data, parts.data.plan.score, folder / "checkpoints" / "scored.safetensors")
-    )
+    if parts.task.calibrated:
+        journal.write("temperature", value=degrees, how=how)
+    if parts.data.schema.target == "none":
+        scored = Scored(data.val, outcome.outputs, outcome.targets)
+    elif folded:
+        scored = join(folded)
+    else:
+        scored = score(chosen, rivals, outcome, data, parts.data.plan.score, folder / "checkpoints" / "scored.safetensors")
     result = write_scores(parts, folder, journal, outcome, scored, degrees)
+    if parts.data.schema.target == "none":
+        result |= representing.compared(parts, result, journal)
+    if parts.data.target is not None:
+        result["target_domain"] = domains.small(domains.score_target(parts, passes, outcome, degrees, folder, journal))
     if rivals is not None:
         outputs = scored.outputs if folded else scored.outputs / degrees
         found = proof.evidence(parts, scored.table, scored.targets, outputs, scored.others, scored.told, scored.curve, rivals)
@@ -67,7 +75,7 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
         rivals.close()
     told = bundle.write(
         folder / "model", net, parts.task, parts.backbone, degrees, samples(scored.table, parts),
-        {"scores": result, "data": describe_data(parts.data), "command": command(folder)},
+        {"scores": result, "data": describe_data(parts.data), "command": command(folder), "earlier": parts.past.known},
     )  # fmt: skip
     journal.write("exported", path="model", **told)
     picture(parts, passes, net, folder)
@@ -191,17 +199,20 @@ def write_scores(parts: Parts, folder: Path, journal: Journal, outcome: Outcome,
 
 def picture(parts: Parts, passes: Passes, net: Net, folder: Path) -> None:
     """Mistakes with heat maps, and the first filters beside Gabor's. What cannot be drawn is said, never fatal."""
-    rows = pq.read_table(folder / "predictions.parquet")
+    rows, taught = pq.read_table(folder / "predictions.parquet"), parts.data.schema.target != "none"
     if parts.data.schema.modality == "text":
-        passages.explain(parts, net, rows, folder)
+        if taught:
+            passages.explain(parts, net, rows, folder)
         return
-    explain.explain(net, parts.task, rows, lambda path: images.load_images([path], parts.backbone.prepare)[0], folder)
+    if taught:
+        explain.explain(net, parts.task, rows, lambda path: images.load_images([path], parts.backbone.prepare)[0], folder)
     from .backbones import match
 
     filters = match.first_filters(parts.backbone)
     if filters is None:
         passes.journal.write("note", level="info", text="This body has no first convolution to draw.", count=0, files=[])
         return
+    (folder / "explain").mkdir(exist_ok=True)
     told = gabor_fits(filters, parts.backbone.origin.name, passes.store, folder / "explain" / "filters.png")
     told |= {"layer": parts.backbone.names[0], "kernel": int(filters.shape[-1]), "count": int(filters.shape[0]), "picture": "filters.png"}
     write_json(folder / "explain" / "filters.json", told)
@@ -272,7 +283,7 @@ def describe_data(data: Data) -> dict:
 
 
 def tally(table: pa.Table, data: Data) -> dict[str, int]:
-    if data.schema.target in ("number", "spans", "language"):
+    if data.schema.target in ("number", "spans", "language", "none"):
         return {"rows": len(table)}
     labels = table[data.schema.label].combine_chunks()
     flat = labels.flatten() if pa.types.is_list(labels.type) else labels

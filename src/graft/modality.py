@@ -24,7 +24,7 @@ EMBEDDED = {"image": "graft-mini", "text": "minilm"}
 def embedded(data: Part) -> str:
     """The body that needs no download, for what a reader that is named, or found, reads."""
     reader = reader_of(data.values["path"])[0] if data.name == AUTO else data.name
-    return EMBEDDED["image" if reader in ("image_folder", "csv_table") else "text"]
+    return EMBEDDED["image" if reader in ("image_folder", "csv_table", "images") else "text"]
 
 
 def streams(body: Backbone, encode: Callable[[pa.Table], Tensor], schema: Schema, seed: int, augment: Augment | None = None):
@@ -33,14 +33,16 @@ def streams(body: Backbone, encode: Callable[[pa.Table], Tensor], schema: Schema
         return Texts(body.prepare, encode, seed, schema.input, schema.label)
     classes = len(schema.classes) if schema.target == "class" else 0
     augment = augment or Augment(Options("none"))
-    return Streams(body.prepare, encode, augment, seed, classes=classes, column=schema.input, threads=torch.get_num_threads())
+    threads = torch.get_num_threads()
+    return Streams(body.prepare, encode, augment, seed, classes=classes, column=schema.input, threads=threads, label=schema.label)
 
 
 def again(held: Streams | Texts, schema: Schema, seed: int) -> Streams | Texts:
     """The same batches drawn from another seed."""
     if isinstance(held, Texts):
         return Texts(held.prepare, held.encode, seed, held.column, held.label)
-    return Streams(held.prepare, held.encode, held.augment, seed, held.classes, held.column, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    return Streams(held.prepare, held.encode, held.augment, seed, held.classes, held.column, threads, label=held.label)
 
 
 def checked(data: Data, share: float) -> Data:

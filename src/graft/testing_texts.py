@@ -15,7 +15,7 @@ def check_path_tables(data: Data) -> None:
     import pyarrow as pa
 
     schema, tables = data.schema, [table for table in (data.train, data.val, data.test) if table is not None]
-    kinds = {"class": pa.types.is_string, "labels": pa.types.is_list, "number": pa.types.is_float64}
+    kinds = {"class": pa.types.is_string, "labels": pa.types.is_list, "number": pa.types.is_float64, "none": pa.types.is_string}
     assert schema.target in kinds, f"the target '{schema.target}' is none of {', '.join(kinds)}"
     assert list(schema.classes) == sorted(set(schema.classes)), "the classes are not sorted and unique"
     for table in tables:
@@ -26,7 +26,8 @@ def check_path_tables(data: Data) -> None:
         assert all(os.path.isabs(one) for one in table[schema.input].to_pylist()), "a path is not absolute"
         cells = table[schema.label].to_pylist()
         named = {name for cell in cells for name in (cell if isinstance(cell, list) else [cell])}
-        assert schema.target == "number" or named <= set(schema.classes), "a label is not among the classes"
+        assert schema.target != "none" or named == {""}, "a row without a label has one"
+        assert schema.target in ("number", "none") or named <= set(schema.classes), "a label is not among the classes"
 
 
 def check_text_tables(data: Data) -> None:
@@ -64,8 +65,8 @@ def _check_row(row: dict, schema) -> None:
         assert named <= set(schema.classes), f"a label of {where} is not among the classes"
     if schema.target == "tags":
         assert len(text) == len(label), f"{where} has {len(text)} words and {len(label)} tags"
-    if schema.target == "language":
-        assert label == "", f"{where} of running text has a label"
+    if schema.target in ("language", "none"):
+        assert label == "", f"{where} has a label, and its target is '{schema.target}'"
     if schema.target == "spans":
         assert len(label) == len(row["starts"]), f"{where} has {len(label)} answers and {len(row['starts'])} places"
         for answer, start in zip(label, row["starts"], strict=True):

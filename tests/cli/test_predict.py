@@ -62,6 +62,23 @@ def test_an_empty_folder(model, invoke, tmp_path: Path):
     assert invoke("predict", "run", "empty").exit_code == 2
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_came_of_adapting_is_said_beside_the_answer(kept, model, invoke, api):
+    plain = api.load("run")
+    asked = []
+
+    def adapted(items, how):
+        asked.append((items, how))
+        return plain, {"how": how, "kept": kept, "why": "it fell", "changed": 0.25}
+
+    api.load = lambda path: SimpleNamespace(predict=plain.predict, modality="image", adapted=adapted)
+    result = invoke("predict", "run", "a.jpg", "b.jpg", "--adapt", "tent")
+    assert result.exit_code == 0 and result.stdout.startswith("a.jpg  ant  0.750\n") and asked == [(["a.jpg", "b.jpg"], "tent")]
+    said = {True: "adapted (tent): 25% of the predictions changed; it fell\n", False: "not adapted (tent): it fell; predicted with"}
+    assert result.stderr.startswith(said[kept])
+    assert len(invoke("predict", "run", "a.jpg", "--adapt", "tent", "--json").json()) == 1
+
+
 @pytest.fixture
 def reader(api):
     """A model of texts that answers with the length of each."""
@@ -89,3 +106,9 @@ def test_a_question_goes_with_its_context_and_a_missing_column_is_named(reader, 
     (tmp_path / "t.csv").write_text("id,review\n1,so so\n", encoding="utf-8")
     result = invoke("predict", "run", str(tmp_path / "t.csv"), "--text", "body")
     assert result.exit_code == 2 and "has no column 'body'" in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_earlier_task_is_asked_for_by_name(model, invoke, api):
+    plain, asked = api.load("run"), []
+    api.load = lambda path: SimpleNamespace(modality="image", on=lambda task: asked.append(task) or plain)
+    assert invoke("predict", "run", "a.jpg", "--task", "insects").stdout == "a.jpg  ant  0.750\n" and asked == ["insects"]

@@ -76,3 +76,14 @@ def test_predictions_of_several_labels_and_of_numbers():
 def test_groups_are_numbered():
     rows = pa.table({"path": ["a", "b", "c"], "label": ["x", "y", "x"], "group": ["g", "h", "g"]})
     assert scores.groups_of(rows).tolist() == [0, 1, 0] and scores.groups_of(table(["x"])) is None
+
+
+def test_features_without_labels_have_no_interval_and_no_prediction():
+    made = catalog.resolve("task", "representation")(Schema("image", "none"), catalog.options("task", "representation")())
+    out = torch.randn(12, 5)
+    found = scores.with_intervals(made, out, torch.zeros(12), 1.0)
+    assert set(found) == {"effective_rank", "spread", "uniformity"} and all(one["interval"] is None for one in found.values())
+    rows = scores.predictions(made.schema, made.decode, table([""] * 12), out, 1.0, "val")
+    assert rows.column_names == ["split", "path", "norm"]
+    assert rows["norm"].to_pylist() == pytest.approx([sum(v * v for v in row) ** 0.5 for row in out.tolist()], rel=1e-5)
+    assert scores.temperature(made, out, torch.zeros(12)) == (1.0, "there are no probabilities to calibrate")

@@ -11,9 +11,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from graft.core import Schema
 from graft.data.images import normalise
 from graft.errors import OutputError, WeightsError
-from graft.export import bundle
+from graft.export import bundle, earlier
+from graft.export.earlier import Known
 from graft.export.model import former, read
 
 from .conftest import make, make_task
@@ -165,3 +167,34 @@ def test_outputs_that_are_not_numbers_are_not_kept(classifier, tmp_path):
     with pytest.raises(WeightsError):
         bundle.write(tmp_path / "model", *classifier.arguments())
     assert os.listdir(tmp_path) == []
+
+
+def with_earlier(classifier, name="birds"):
+    """The net with the head of another task, and what the bundle is told of it."""
+    task = make_task("multilabel", Schema("image", "labels", ("crow", "gull")), {})
+    torch.manual_seed(5)
+    classifier.net.earlier[name] = task.head(classifier.net.head.config["width"])
+    for parameter in classifier.net.earlier.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return Known(name, task, classifier.net.earlier[name], 1.3, {"data": name, "sha256": "a" * 64, "rows": 50, "method": "finetune"})
+
+
+def test_earlier_heads_are_saved_and_predict_the_same(classifier, tmp_path):
+    known = with_earlier(classifier)
+    told = bundle.write(tmp_path / "model", *classifier.arguments({"earlier": [known], "data": {"source": "/somewhere/bugs"}}))
+    model = read(tmp_path, make_task)
+    assert told["parity"] == 0.0 and model.tasks == ("birds", "bugs") and model.on("birds").classes == ("crow", "gull")
+    with torch.no_grad():
+        features = classifier.net.advance(normalise(classifier.samples, classifier.net.prepare), 0, classifier.net.pooled)["x"]
+        outputs = known.head(features).double().numpy()
+    np.testing.assert_allclose(model.on("birds")._decode(classifier.samples), 1 / (1 + np.exp(-outputs / 1.3)), rtol=1e-5, atol=1e-6)
+    assert model.on("bugs") is model
+
+
+def test_a_head_that_changes_when_it_is_saved_is_noticed(classifier, tmp_path, monkeypatch):
+    known = with_earlier(classifier)
+    rebuild = earlier.heads.rebuild
+    monkeypatch.setattr(earlier.heads, "rebuild", lambda config: rebuild({**config, "normalise": True}))
+    with pytest.raises(WeightsError, match="predicts something else"):
+        bundle.write(tmp_path / "model", *classifier.arguments({"earlier": [known]}))
+    assert not (tmp_path / "model").exists()

@@ -264,3 +264,34 @@ def test_of_a_large_train_split_a_few_hundred_rows_select(monkeypatch):
     assert len(roles.val) == 20 and len(roles.train) == 180 and roles.plan.select == "a part of train (20 samples)"
     few = split.assign(Data(made(80, "l"), schema, "", "", test=made(40, "t")))
     assert len(few.val) == 16 and few.plan.select == "a fifth of train"
+
+
+def test_with_a_target_domain_only_a_fifth_of_the_source_is_spared():
+    found = assign(data(rows(["a"] * 40 + ["b"] * 10)), adapts=True)
+    assert counts(found.train) == {"a": 32, "b": 8} and counts(found.val) == {"a": 8, "b": 2} and found.test.equals(found.val)
+    assert found.plan.optimistic and found.plan.score_name == "val" and not found.plan.drawn and not found.plan.folds
+    assert paths(found.learning()) == paths(found.train), "what is scored is not learnt from"
+    assert assign(data(rows(["a"] * 40 + ["b"] * 10)), adapts=True, folds=5).plan.folds == 5
+
+
+def test_without_labels_a_tenth_is_watched_and_nothing_is_scored():
+    schema = Schema("image", "none")
+    found = assign(Data(rows([""] * 60), schema, "", ""))
+    assert len(found.val) == 6 and len(found.train) == 54 and found.test is None and not paths(found.val) & paths(found.train)
+    plan = found.plan
+    assert (plan.folds, plan.drawn, plan.optimistic, plan.score_name) == (0, False, False, "val") and "a tenth" in plan.select
+    assert found.learning() is found.train and paths(assign(Data(rows([""] * 60), schema, "", "")).val) == paths(found.val)
+    given = assign(Data(rows([""] * 20), schema, "", "", val=rows([""] * 3, name="v")))
+    assert len(given.train) == 20 and len(given.val) == 3 and given.plan.select.startswith("val")
+    one = assign(Data(rows([""]), schema, "", ""))
+    assert one.val is one.train and "too few" in one.plan.reason
+    with pytest.raises(OptionError, match=r"--folds 5 .*without labels"):
+        assign(Data(rows([""] * 60), schema, "", ""), folds=5)
+
+
+def test_without_labels_no_more_rows_are_watched_than_select(monkeypatch):
+    monkeypatch.setattr(split, "MOST", 4)
+    grouped = rows([""] * 60, groups=[f"g{i % 20}" for i in range(60)])
+    found = assign(Data(grouped, Schema("image", "none"), "", ""))
+    assert 0 < len(found.val) <= 8 and "4 rows" in found.plan.select
+    assert not set(found.val["group"].to_pylist()) & set(found.train["group"].to_pylist())

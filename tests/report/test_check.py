@@ -136,3 +136,14 @@ def test_any_check_still_gives_a_page(tmp_path, data):
     (tmp_path / "check.json").write_text(json.dumps(content), encoding="utf-8", errors="replace")
     Page(check.render(tmp_path))
     Page(page.render(tmp_path))
+
+
+def test_a_target_is_drawn_beside_the_source(tmp_path, content):
+    assert "gap" not in Page(shown(tmp_path, content)).ids
+    drawn = {"source": [[0.0, 1.0], [1.0, 2.0], [2.0, 0.5]], "target": [[5.0, 5.0], [6.0, 4.0]], "shares": [0.4, 0.1]}
+    html = shown(tmp_path, content | {"gap": drawn})
+    found = Page(html)
+    assert found.ids[-2:] == ["gap", "ways"] and "hold 50 % of what varies" in found.text and outside(html) == []
+    assert html.count('class="dot after"') == 3 and html.count('class="dot before"') == 2
+    for odd in ({}, [], {"source": 3}, drawn | {"target": [[1], ["a", None]]}, drawn | {"shares": "x"}):
+        assert "ways" in Page(shown(tmp_path, content | {"gap": odd})).ids

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import advise, cache, check, compare, demo, fit, list, predict, report, resume, show, tune
+from . import advise, cache, chain, check, compare, demo, distill, embed, fit, list, predict, report, resume, show, tune
 
 app = typer.Typer(
     name="graft", rich_markup_mode=None, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -17,8 +17,9 @@ app = typer.Typer(
 )  # fmt: skip
 for name, verb in (
     ("check", check.check), ("advise", advise.advise), ("compare", compare.compare), ("tune", tune.tune), ("fit", fit.fit),
-    ("resume", resume.resume), ("predict", predict.predict), ("report", report.report), ("list", list.list_), ("show", show.show),
-    ("cache", cache.cache), ("demo", demo.demo),
+    ("chain", chain.chain), ("resume", resume.resume), ("predict", predict.predict), ("report", report.report), ("list", list.list_),
+    ("show", show.show),
+    ("distill", distill.distill), ("embed", embed.embed), ("cache", cache.cache), ("demo", demo.demo),
 ):  # fmt: skip
     app.command(name)(verb)
 

@@ -16,6 +16,7 @@ def check(
     data: Annotated[str, Argument(help="As for graft fit.", show_default=False)],
     backbone: Annotated[Text, Option("--backbone", "-b", help="Whose features look for copies, label errors and outliers.")] = None,
     weights: Annotated[Text, Option(help="A file of its weights.")] = None,
+    target: Annotated[Text, Option(help="Samples of another domain, without labels: how far they are from DATA.")] = None,
     out: Annotated[Text, Option("--out", "-o", help="A new or empty folder for check.html, check.json and lists of files.")] = None,
     reader: Annotated[Text, Option(help="How the data are read; graft list --kind reader.")] = None,
     seed: Annotated[Text, Option(help="0 if not given.")] = None,
@@ -27,7 +28,7 @@ def check(
     """Look for broken files, copies across splits, wrong labels, shortcuts and more in DATA. Nothing is changed."""
     from .. import api
 
-    asked = {"backbone": backbone, "weights": weights, "reader": reader, "seed": seed, "threads": threads}
+    asked = {"backbone": backbone, "weights": weights, "reader": reader, "seed": seed, "threads": threads, "target": target}
     with follow(quiet) as progress:
         found = api.check(data, out=out, on_event=progress, sets=sets or (), **asked)
     return Answer(found, "\n".join([*lines(found), *(["", f"page   {out}/check.html"] if out else [])]))

@@ -79,7 +79,7 @@ def _data(event: Mapping, _) -> list[Line]:
         parts.append(f"{amount(len(classes), 'class')} ({some(classes)})")
     plan = event.get("plan") or {}
     counts = {role: _total(value) for role, value in (event.get("counts") or {}).items()}
-    verbs = {"train": "learn", "val": "select", "test": "score"}
+    verbs = {"train": "learn", "val": "watch" if event.get("target") == "none" else "select", "test": "score"}
     rows = [f"{value:,} {verbs.get(role, role)}" for role, value in counts.items() if value]
     lines = [Line("data", ", ".join(parts)), Line("", ", ".join(rows))] if rows else [Line("data", ", ".join(parts))]
     if plan.get("optimistic"):
@@ -121,7 +121,7 @@ def _phase(event: Mapping, _) -> list[Line]:
             f"  {one['name']}",
             f"learns at {one['lr']:.3g}",
             f"decay {one.get('weight_decay') or 0:.3g}",
-            f"{count(one['parameters'])} parameters",
+            f"{count(one['parameters'])} parameters" if one["parameters"] else "beside the net",
         )
         for one in groups
     ]
@@ -158,8 +158,9 @@ def _kept(event: Mapping, phase: Mapping) -> list[Line]:
         what = "the head"
     else:
         what = f"epoch {event['epoch']}" if event.get("epoch") else "the state before the first epoch"
-    scores = _select(event.get("select"), 2)
-    return [Line("kept", f"{where(event)}: {what}" + (f", {scores} on the selecting samples" if scores else ""), "good")]
+    scores, unlabelled = _select(event.get("select"), 2), "effective_rank" in (event.get("select") or {})
+    seen = "samples set aside" if unlabelled else "selecting samples"
+    return [Line("kept", f"{where(event)}: {what}" + (f", {scores} on the {seen}" if scores else ""), "good")]
 
 
 def _resumed(event: Mapping, _) -> list[Line]:
@@ -202,6 +203,18 @@ def _evidence(event: Mapping, _) -> list[Line]:
     return [Line("evidence", str(event.get("text") or ""), tone), *advice]
 
 
+def _teacher(event: Mapping, _) -> list[Line]:
+    more = f", {amount(event['unlabelled'], 'unlabelled sample')} too" if event.get("unlabelled") else ""
+    lines = [Line("teacher", f"{event.get('body')}, {count(event.get('parameters', 0))} parameters, from {event.get('folder')}")]
+    return [*lines, Line("", f"asked about {amount(event.get('rows', 0), 'labelled sample')}{more}", "faint")]
+
+
+def _target(event: Mapping, _) -> list[Line]:
+    tone = {"helped": "good", "negative": "warning"}.get(str(event.get("kind")), "")
+    advice = [Line("", str(event["advice"]), "faint")] if event.get("advice") else []
+    return [Line("target", str(event.get("text") or ""), tone), *advice]
+
+
 def _cut(event: Mapping, _) -> list[Line]:
     return [Line("cut", str(event.get("text") or ""), "warning")]
 
@@ -216,5 +229,5 @@ _HANDLERS: dict[str, Callable[[Mapping, Mapping], list[Line]]] = {
     "start": _start, "decision": _decision, "note": _note, "data": _data, "backbone": _backbone, "phase": _phase, "epoch": _epoch,
     "solved": _solved, "kept": _kept, "resumed": _resumed,
     "temperature": _temperature, "opened": _opened, "scored": _scored, "exported": _exported, "done": _done, "stopped": _ended,
-    "evidence": _evidence, "cut": _cut, "measured": _measured,
+    "evidence": _evidence, "target": _target, "teacher": _teacher, "cut": _cut, "measured": _measured,
 }  # fmt: skip

@@ -30,8 +30,12 @@ def temperature(task: Task, outputs: Tensor, targets: Tensor) -> tuple[float, st
 
 
 def with_intervals(task: Task, outputs: Tensor, targets: Tensor, degrees: float, groups: np.ndarray | None = None) -> dict[str, dict]:
-    """{metric: {"value": v, "interval": [lo, hi]}}, 95 % percentile bootstrap over rows, or over groups where rows come in groups."""
+    """{metric: {"value": v, "interval": [lo, hi]}}, 95 % percentile bootstrap over rows, or over groups where rows come in groups.
+
+    Without labels the interval is None: rows that are drawn twice lower a rank."""
     decoded = task.decode(outputs, temperature=degrees).numpy()
+    if task.schema.target == "none":
+        return {name: {"value": value, "interval": None} for name, value in task.metrics(decoded, targets.numpy()).items()}
     found = intervals(decoded, targets.numpy(), task.metrics, groups=groups)
     return {name: {"value": value, "interval": [low, high]} for name, (value, low, high) in found.items()}
 
@@ -52,9 +56,13 @@ def groups_of(table: pa.Table) -> np.ndarray | None:
 
 
 def predictions(schema: Schema, decode: Callable[..., Tensor], table: pa.Table, outputs: Tensor, degrees: float, split: str) -> pa.Table:
-    """The rows of predictions.parquet (see the columns in docs/run-folder.md); of questions, one for all windows of a context."""
+    """The rows of predictions.parquet (see the columns in docs/run-folder.md); of questions, one for all windows of a context; without
+    labels, the length of the features alone."""
     if schema.target == "spans":
         return _answered(table, outputs, split)
+    if schema.target == "none":
+        named = {"split": [split] * len(table), "path": table[name_column(table, schema.input)]}
+        return pa.table({**named, "norm": pa.array(outputs.double().norm(dim=1).numpy())})
     plain, calibrated_ = decode(outputs).numpy(), decode(outputs, temperature=degrees).numpy()
     if schema.target == "class":
         best = calibrated_.argmax(1)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from torch import Tensor
 from .. import __version__, backbones
 from ..core import Backbone, Net, Schema, State, Task
 from ..errors import OutputError, WeightsError
+from . import earlier
 from .card import text
 from .model import CARD, DESCRIPTION, FORMAT, LANGUAGE, WEIGHTS, Model, decoded, digest, former, read
 
@@ -30,7 +32,8 @@ def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: f
     """Write `folder` (RUN/model), read it back and compare predictions; the former content is replaced only when they agree.
 
     samples: uint8 [n, 3, size, size], up to 8 images of the data, preprocessed, or the State of texts. extra: what the card tells,
-    all optional: "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again).
+    all optional: "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again); and
+    "earlier", the `earlier.Known` tasks whose heads stand in net.earlier, oldest first.
     Returns {"parity": largest absolute difference of probabilities (of numbers: relative to the larger of 1 and the number),
     "bytes": size of the folder}. Raises OutputError where the folder cannot be written, WeightsError where the saved model
     predicts something else by more than 1e-6.
@@ -51,7 +54,7 @@ def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: f
         for file in beside.iterdir():
             with open(file, "rb") as held:
                 os.fsync(held.fileno())
-        parity = _parity(net, task, temperature, samples, beside)
+        parity = _parity(net, task, temperature, samples, beside, extra.get("earlier", ()))
         size = sum(file.stat().st_size for file in beside.iterdir())
         _exchange(beside, folder)
     except (OSError, SafetensorError) as error:
@@ -75,6 +78,8 @@ def describe(net: Net, task: Task, backbone: Backbone, temperature: float, extra
         "task": {"name": task.name, "schema": asdict(task.schema), "config": task.config},
         "temperature": temperature,
         "classes": task.schema.classes,
+        "learnt": earlier.learnt(net, extra),
+        "earlier": earlier.describe(net, extra.get("earlier", ())),
         "scores": extra.get("scores", {}),
         "versions": _versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -91,21 +96,26 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _parity(net: Net, task: Task, temperature: float, samples: Tensor | State, folder: Path) -> float:
-    """The largest difference between the net in memory and the one on disk, both on the CPU in one memory layout."""
+def _parity(net: Net, task: Task, temperature: float, samples: Tensor | State, folder: Path, known: Sequence[earlier.Known]) -> float:
+    """The largest difference between the net in memory and the one on disk, with each of its heads, both on the CPU in one memory
+    layout."""
 
     def same(name: str, schema: Schema, config: dict) -> Task:
-        # Export does not know the catalogue: what is written must stand for the very task in hand.
-        if (name, schema, config) != (task.name, task.schema, json.loads(json.dumps(task.config))):
-            raise WeightsError(f"The task '{task.name}' does not survive being saved; please report this with the command you used.")
-        return task
+        # Export does not know the catalogue: what is written must stand for the very tasks in hand.
+        for one in (task, *(one.task for one in known)):
+            if (name, schema, config) == (one.name, one.schema, json.loads(json.dumps(one.config))):
+                return one
+        raise WeightsError(f"The task '{name}' does not survive being saved; please report this with the command you used.")
 
     saved: Model = read(folder, same)
     kept = copy.deepcopy(net).to("cpu", memory_format=torch.contiguous_format).eval()
-    before = decoded(kept, task, temperature, samples)
-    after = decoded(saved.net, task, saved.temperature, samples)
-    difference = np.abs(before - after) / np.maximum(1.0, np.abs(before))
-    parity = float(difference.max()) if difference.size else 0.0
+    pairs = [(decoded(kept, task, temperature, samples), decoded(saved.net, task, saved.temperature, samples))]
+    for one in known:
+        if one.name in kept.earlier:
+            sides = (kept.seen_as(one.name), saved.net.seen_as(one.name))
+            pairs.append(tuple(decoded(side, one.task, one.temperature, samples) for side in sides))
+    differences = [np.abs(before - after) / np.maximum(1.0, np.abs(before)) for before, after in pairs]
+    parity = float(np.concatenate([one.ravel() for one in differences]).max(initial=0.0))
     if not parity <= TOLERANCE:  # also where it is not a number
         raise WeightsError(
             f"The saved model predicts something else than the trained one (by {parity:.2g} in a probability), so it was not kept; "

@@ -15,6 +15,7 @@ def text(described: dict, extra: dict) -> str:
         _scores(scores, schema),
         _data(data, source),
         _limits(scores, schema, source),
+        _lineage(described),
         _origin(described["backbone"]["origin"]),
         _made(described, scores, extra),
     ]
@@ -25,7 +26,8 @@ def _front(described: dict) -> str:
     """The front matter that model hubs read."""
     schema = described["task"]["schema"]
     text = {"number": "text-regression", "tags": "token-classification", "spans": "question-answering", "language": "text-generation"}
-    image = {"number": "image-regression"}
+    text["none"] = "feature-extraction"
+    image = {"number": "image-regression", "none": "image-feature-extraction"}
     kind = text.get(schema["target"], "text-classification") if _text(schema) else image.get(schema["target"], "image-classification")
     return f"---\nlibrary_name: graft\ntags: [{kind}, transfer-learning]\n---\n"
 
@@ -35,6 +37,7 @@ def _what(schema: dict) -> str:
     return {
         "class": f"one label for {one}", "labels": f"any number of labels for {one}", "number": f"a number for {one}",
         "tags": "names in a text", "spans": "answers from a text", "language": "how a text goes on",
+        "none": f"features of {one}, learnt without labels",
     }[schema["target"]]  # fmt: skip
 
 
@@ -73,7 +76,16 @@ _GIVEN = {
 """What a model of texts is given, in Python and on the command line."""
 
 
+_FEATURES = """## How to use it
+
+Teach it your labels, of few samples too: `graft fit LABELLED --backbone run:path/to/this/folder`. It has no classes to predict.
+The folder is all that is needed: weights as safetensors, everything else as JSON; nothing in it is executed.
+"""
+
+
 def _load(schema: dict) -> str:
+    if schema["target"] == "none":
+        return _FEATURES
     says = "print(answer.path, answer.label)" if schema["target"] != "class" else "print(answer.path, answer.label, answer.probability)"
     asked, line = _GIVEN.get(schema["target"], _GIVEN["class"]) if _text(schema) else ('"photo.jpg"', "photo.jpg")
     return (
@@ -93,6 +105,8 @@ def _scores(scores: dict, schema: dict) -> str:
         return "## Scores\n\nThis model was not scored.\n"
     count = (scores.get("n") or {}).get("scored")
     on = scores.get("scored_as") or split
+    if schema["target"] == "none":
+        return _changes(scores, table, on)
     lines = [f"## Scores\n\nOn {on}{f' ({count} samples)' if count else ''}, with 95 % intervals.\n"]
     if scores.get("optimistic"):
         lines.append(f"**Optimistic:** the rows that were scored also selected the model, so expect less on new {noun(schema)}.\n")
@@ -106,6 +120,15 @@ def _scores(scores: dict, schema: dict) -> str:
         before, after = scores["calibration"]["before"], scores["calibration"]["after"]
         lines.append(f"\nCalibration error before and after temperature scaling: {_number(before)}, {_number(after)}.")
     return "\n".join(lines) + "\n"
+
+
+def _changes(scores: dict, table: dict, on: str) -> str:
+    """What features were before and after; what they are worth, labels alone say."""
+    before = scores.get("before") or {}
+    lines = [f"## Features\n\nOn {on}. What they are worth on a task is not known before it has labels.\n"]
+    lines += ["| measure | before | after |", "|---|---|---|"]
+    lines += [f"| {name} | {_number(before.get(name))} | {_number(one['value'])} |" for name, one in table.items()]
+    return "\n".join(lines + ([f"\n**{scores['collapse']}**"] if scores.get("collapse") else [])) + "\n"
 
 
 def _data(data: dict, source: str) -> str:
@@ -132,6 +155,7 @@ _TOLD = {
     "tags": "- Kinds of names that it was not taught are never marked, and names are missed more often in texts of another kind.",
     "spans": "- An answer is always a piece of the given text: it cannot combine, count or correct what stands there.",
     "language": "- What it writes is likely, not true. Nothing keeps it from writing what is false or hurts.",
+    "none": "- It says nothing by itself: its features are a start for a model that has labels, which is to be scored anew.",
 }
 
 
@@ -152,6 +176,26 @@ def _limits(scores: dict, schema: dict, source: str) -> str:
     total = sum(count for count in (scores.get("n") or {}).values() if isinstance(count, int))
     if 0 < total < 200:
         lines.append(f"- It was made from {total} samples in all, which is few: the intervals above are wide for that reason.")
+    return "\n".join(lines) + "\n"
+
+
+def _lineage(described: dict) -> str:
+    """What the body learnt, task after task, where it learnt more than one: each with its data and the hash of the weights it gave."""
+    earlier, own = described.get("earlier") or [], described.get("learnt") or {}
+    if not earlier:
+        return ""
+    lines = [
+        f"## What it learnt, in this order\n\nThe heads of earlier tasks are kept: `model.predict(items, task=\"{earlier[0]['name']}\")`, "
+        f"or `graft predict path/to/this/folder ... --task {earlier[0]['name']}`. How well the body still does them is for `graft chain` "
+        "to measure.\n",
+        "| step | task | learns | method | rows | data's fingerprint | sha256 of the weights |", "|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    last = {"name": own.get("name"), "task": described["task"], "run": {**own, "sha256": (described.get("weights") or {}).get("sha256")}}
+    for step, one in enumerate([*earlier, last], start=1):
+        run, schema = one.get("run") or {}, one["task"]["schema"]
+        what = ", ".join(schema["classes"][:10]) + (", ..." if len(schema["classes"]) > 10 else "") or "a number"
+        cells = (one["name"], what, run.get("method"), run.get("rows"), run.get("fingerprint"), run.get("sha256"))
+        lines.append(f"| {step} | " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

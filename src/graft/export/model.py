@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from .. import backbones, heads
 from ..core import Net, Schema, State, Task, TextPrepare
 from ..data.images import load_images, normalise
-from ..errors import DataError, GraftError, OptionError, WeightsError
+from ..errors import DataError, GraftError, OptionError, WeightsError, nearest
 from ..heads.pool import body_pooling
+from . import earlier
 from .passages import Passage, Passages
 
 FORMAT = 1
@@ -29,6 +31,7 @@ WEIGHTS, DESCRIPTION, CARD = "weights.safetensors", "graft.json", "README.md"
 Picture = str | os.PathLike | Image.Image | np.ndarray
 Item = Picture | Passage
 """What a model of images, or of texts, says something of."""
+Adapter = Callable[["Model", list, str], tuple[Net, dict]]
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,16 @@ class Prediction:
 class Model:
     """A net with everything needed to use it: preprocessing, classes, temperature. Made by `read`.
 
-    described: the content of graft.json. folder: where it was read from.
+    described: the content of graft.json. folder: where it was read from. known: the tasks that its body learnt before, oldest first,
+    whose heads stand in net.earlier. adapter(model, items, how) -> (net, report): what `adapted` asks; `api` passes it.
     """
 
-    def __init__(self, net: Net, task: Task, described: dict, folder: Path):
-        self.net, self.task, self.described, self.folder = net.eval(), task, described, folder
+    def __init__(
+        self, net: Net, task: Task, described: dict, folder: Path, known: tuple[earlier.Known, ...] = (), adapter: Adapter | None = None
+    ):
+        self.net, self.task, self.described, self.folder, self.known = net.eval(), task, described, folder, known
         self._texts = Passages(net, task) if isinstance(net.prepare, TextPrepare) else None
+        self._adapter = adapter
 
     @property
     def modality(self) -> str:
@@ -70,6 +77,21 @@ class Model:
         return self.task.schema.classes
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of all tasks that it knows, oldest first; the last one is what it predicts unless another is asked for."""
+        return (*(one.name for one in self.known), (self.described.get("learnt") or {}).get("name") or self.task.name)
+
+    def on(self, task: str) -> "Model":
+        """The same body with the head of another of its tasks. Raises OptionError for a task that it does not know."""
+        if task == self.tasks[-1]:
+            return self
+        one = next((one for one in self.known if one.name == task), None)
+        if one is None:
+            raise OptionError(f"This model knows no task '{task}'.{nearest(task, self.tasks)}")
+        described = self.described | {"temperature": one.temperature}
+        return Model(self.net.seen_as(task), one.task, described, self.folder, adapter=self._adapter)
+
+    @property
     def temperature(self) -> float:
         """The logits are divided by it before they become probabilities; fitted on rows that did not learn."""
         return float(self.described["temperature"])
@@ -80,12 +102,34 @@ class Model:
         file = self.folder / CARD
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
-    def predict(self, items: Sequence[Item] | Item, top: int = 5, batch: int = 32) -> list[Prediction]:
+    def adapted(self, items: Sequence[Item] | Item, how: str) -> tuple["Model", dict]:
+        """(a model fitted to these images without labels, and what came of it: {"how", "kept", "why", "changed"}); see graft.adapting.
+
+        how: "adabn" or "tent". This model stays as it is, and is the one given back where the adapted one looks worse ("kept" is
+        False). Raises OptionError where the model or the images are not made for it.
+        """
+        if self._adapter is None:
+            raise OptionError("A model adapts where graft.load has read it; load it with graft.load(FOLDER).")
+        net, told = self._adapter(self, self._as_list(items), how)
+        return (Model(net, self.task, self.described, self.folder, self.known, self._adapter) if told["kept"] else self), told
+
+    def predict(
+        self, items: Sequence[Item] | Item, top: int = 5, batch: int = 32, task: str | None = None, adapt: str | None = None
+    ) -> list[Prediction]:
         """One Prediction for each image or text, in order. One that cannot be read does not stop the others: see Prediction.error.
 
         items: paths, PIL images or arrays uint8 [h, w, 3] or [h, w]; or texts, for tags also lists of words, for answers pairs of a
-        question and its context. top: how many classes to list. batch: items a pass.
+        question and its context. top: how many classes to list. batch: items a pass. task: one of `tasks`, by default the last.
+        adapt: "adabn" or "tent": predict with the model that `adapted` gives for these items; a warning says where it is this one.
         """
+        if task is not None:
+            return self.on(task).predict(items, top, batch, adapt=adapt)
+        if adapt is not None:
+            model, told = self.adapted(items, adapt)
+            if not told["kept"]:
+                warnings.warn(f"Predicted without adapting: {told['why']}.", stacklevel=2)
+            return model.predict(items, top, batch)
+        self._check_taught()
         items = self._as_list(items)
         found: list[Prediction] = []
         for first, readable, errors in self._batches(items, batch):
@@ -98,6 +142,7 @@ class Model:
     def probabilities(self, items: Sequence[Item] | Item, batch: int = 32) -> np.ndarray:
         """Calibrated probabilities float64 [n, classes], or numbers [n, 1] in the target's own unit. Raises DataError for an image or
         text that cannot be read, and OptionError where the model gives no such rows (tags, answers, running text)."""
+        self._check_taught()
         if self.task.summarise is not None:
             raise OptionError(f"A model for '{self.task.name}' gives no probability a sample; use predict.")
         parts = []
@@ -106,6 +151,13 @@ class Model:
                 raise DataError(error)
             parts.append(self._decode(readable if self._texts is None else self._texts.state(readable)))
         return np.concatenate(parts) if parts else np.zeros((0, max(1, len(self.classes))))
+
+    def _check_taught(self) -> None:
+        if self.task.schema.target == "none":
+            raise OptionError(
+                f"This model has learnt without labels and has nothing to predict; 'graft embed' writes its features, and 'graft fit "
+                f"LABELLED --backbone run:{self.folder}' teaches it labels."
+            )
 
     def _said(self, readable: Tensor | list, top: int) -> list[Prediction]:
         """Of pixels, or of texts."""
@@ -180,10 +232,10 @@ def decoded(net: Net, task: Task, temperature: float, inputs: Tensor | State) ->
     return np.asarray(task.decode(outputs, temperature), dtype=np.float64)
 
 
-def read(path: str | os.PathLike, make_task: Callable[[str, Schema, dict], Task]) -> Model:
+def read(path: str | os.PathLike, make_task: Callable[[str, Schema, dict], Task], adapter: Adapter | None = None) -> Model:
     """The model in `path`: a run's folder, its `model` folder, or such a folder moved anywhere.
 
-    make_task(name, schema, config) builds the task of that name; `api` passes one that looks it up in the catalogue.
+    make_task(name, schema, config) builds the task of that name; `api` passes one that looks it up in the catalogue. adapter: of the Model.
     Raises WeightsError: nothing there, an unknown format, or a file that is damaged.
     """
     folder = locate(Path(path))
@@ -196,6 +248,8 @@ def read(path: str | os.PathLike, make_task: Callable[[str, Schema, dict], Task]
         config = described["head"]["config"]
         head = backbone.language_head() if config["kind"] == LANGUAGE else heads.rebuild(config)
         net = Net(backbone, pool, head, tuple(described["taps"]))
+        known = earlier.rebuild(described.get("earlier") or [], make_task)
+        net.earlier.update({one.name: one.head for one in known})
         sha256, degrees = str(described["weights"]["sha256"]), float(described["temperature"])
         if not (net.taps and net.taps[0] >= 0 and net.taps[-1] < len(net.stages) and 0 < degrees < float("inf")):
             raise ValueError("taps or temperature are out of range")
@@ -206,7 +260,7 @@ def read(path: str | os.PathLike, make_task: Callable[[str, Schema, dict], Task]
             f"'{folder / DESCRIPTION}' is damaged ({type(error).__name__}: {error}); copy the model again, or fit it again."
         ) from error
     _fill(net, folder / WEIGHTS, sha256)
-    return Model(net, task, described, folder)
+    return Model(net, task, described, folder, known, adapter)
 
 
 def locate(path: Path) -> Path:

@@ -46,9 +46,7 @@ def check(data: Data, share: float = 0.05, threads: int = 2) -> Data:
         for why in sorted(set(bad.values()))
         if (files := [path for path in sorted(bad) if bad[path] == why])
     )
-    return replace(
-        data, **kept, notes=data.notes + notes, fingerprint=fingerprint(kept[name] for name in ("train", "val", "test") if name in kept)
-    )
+    return replace(data, **kept, notes=data.notes + notes, fingerprint=fingerprint(kept.values()))
 
 
 @contextmanager

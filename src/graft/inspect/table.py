@@ -26,7 +26,7 @@ _BALANCE = "--set task.balance=true (solved heads) or --set method.balance=true 
 def findings(data: Data) -> list[Finding]:
     """Labels written alike, classes that are missing, small or unequal, groups that cross splits, and what the reader or the
     drawing of roles warned of. Data as a reader returns them, or with the roles that `readers.split.assign` gave them."""
-    if data.schema.target in ("spans", "language"):  # answers and running text are no labels that could be counted
+    if data.schema.target in ("spans", "language", "none"):  # answers and running text are no labels that could be counted
         return [*_groups(data), *notes.findings(data.notes)]
     found = [_same(data), _alike(data), _one_class(data), _absent(data), *_small(data), _unequal(data), *_groups(data)]
     if data.schema.target == "number":

@@ -12,7 +12,8 @@ from .walk import Wanted, kinds, read_classes
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 _KINDS = kinds("image", "images")
 _REPAIR = "put the images of each class into a folder of its own, for example PHOTOS/cat and PHOTOS/dog"
-_IMAGES = Wanted(EXTENSIONS, "images", _KINDS, _REPAIR, "csv_table")
+_BARE = "; for images without labels use --reader images with -m simclr (graft embed needs no labels)"
+_IMAGES = Wanted(EXTENSIONS, "images", _KINDS, _REPAIR, "csv_table", _BARE)
 
 
 @dataclass(frozen=True)

@@ -85,13 +85,18 @@ def printable(name: str) -> str:
     return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
+def _labels(table: pa.Table) -> list:
+    return table["label"].to_pylist() if "label" in table.column_names else [""] * len(table)
+
+
 def fingerprint(tables: Iterable[pa.Table | None]) -> str:
     """Hex sha256 over the sorted (path relative to the folder all share, label, digest of the file's content).
 
     It does not change when the folder is moved, nor with the order of rows; it does with any byte of a file or any
-    label. A file that cannot be read counts as the word "unreadable". None among the tables is skipped.
+    label. A file that cannot be read counts as the word "unreadable". None among the tables is skipped, and rows of a table
+    without labels have "".
     """
-    rows = [row for table in tables if table is not None for row in zip(*(table.column(c).to_pylist() for c in ("path", "label")))]
+    rows = [row for table in tables if table is not None for row in zip(table["path"].to_pylist(), _labels(table), strict=True)]
     if not rows:
         return hashlib.sha256(b"").hexdigest()
     paths = sorted({path for path, _ in rows})

@@ -24,6 +24,8 @@ SHARE = 0.2
 MOST = 500
 """Rows of a large train split that select at most: enough to tell epochs apart, and any more are missed where they would be learnt
 from."""
+WATCHED = 0.1
+"""Of rows without labels, set aside to watch for collapse, at most MOST."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def split_names() -> str:
     return "; ".join(", ".join(names) for names in _NAMES.values())
 
 
-def assign(data: Data, select_on: str = "auto", folds: int | None = None, seed: int = 0) -> Data:
+def assign(data: Data, select_on: str = "auto", folds: int | None = None, seed: int = 0, adapts: bool = False) -> Data:
     """Turn the splits found on disk into roles: train learns, val selects, test scores; plan says which is which.
 
     train and val on disk: a stratified fifth of train (at most MOST) selects and val is scored. train, val and test: val selects, test
@@ -53,18 +55,22 @@ def assign(data: Data, select_on: str = "auto", folds: int | None = None, seed: 
     `folds` asks for it, all rows stay in train with a column "fold" (int32) for `fold_data` and `final_data`.
     select_on: "auto", or "val" to select on the split called val; where there is no test split val is then scored too,
     and the plan is marked as optimistic. folds: None to decide by size, 0 or 1 for a single draw, else how many; at most
-    as many as the smallest class has samples (or groups).
+    as many as the smallest class has samples (or groups). adapts: another domain is what counts, so where nothing is split
+    and no folds are asked for, only a fifth is spared, which selects and is scored.
     A class with one sample (or group) stays in train. Rows of one `group` never part. Draws are stratified by class, by
     a row's rarest label, or by quantiles of a number; they depend on the seed and the paths, not on the order of rows.
     Where the samples are too few to spare any for selecting, val is train itself and plan.select says so. A number's
-    centre and spread are those of the learning rows.
+    centre and spread are those of the learning rows. Where there are no labels ("none"), nothing is scored: a tenth of train, or val,
+    is only watched.
     Raises OptionError, and DataError where nothing can be drawn for scoring.
     """
     _check_options(data, select_on, folds)
     data = replace(data, train=_sorted(data.train), val=_some(data.val), test=_some(data.test), plan=None)
+    if data.schema.target == "none":
+        return _watching(data, folds, seed)
     notes = _crossing(data)
     if data.val is None and data.test is None:
-        roles, more = _unsplit(data, folds, seed)
+        roles, more = (_spared(data, seed), []) if adapts and not folds else _unsplit(data, folds, seed)
         notes += more
     else:
         roles = _presplit(data, select_on, seed)
@@ -165,6 +171,33 @@ def _unsplit(data: Data, folds: int | None, seed: int) -> tuple[_Roles, list[Not
     if alone:
         notes.append(Note("warning", f"Only one sample or group of {listed(alone)}: it stays in train, so this is never scored."))
     return _roles(learn, select, test, Plan("a drawn fifth", "a drawn fifth", "test", reason=reason)), notes
+
+
+def _spared(data: Data, seed: int) -> _Roles:
+    """Roles where what these rows are scored by says little of the domain that counts."""
+    learn, select = _part(data.train, data.schema, seed)
+    select = learn if select is None else select
+    reason = f"{len(learn)} samples of the source learn; a fifth ({len(select)}) selects and is scored, for the target is what counts"
+    reason += f" (--folds {FOLDS} scores all in folds)."
+    plan = Plan("a fifth of the source", "a fifth of the source", "val", drawn=False, optimistic=True, reason=reason)
+    return _Roles(learn, select, select, plan)
+
+
+def _watching(data: Data, folds: int | None, seed: int) -> Data:
+    """Roles where there are no labels: val holds rows on which no method learns, and no row is scored."""
+    if folds is not None and folds > 1:
+        raise OptionError(f"--folds {folds} scores every row, and without labels nothing is scored: leave the option out.")
+    learn, seen, said = data.train, data.val, "val"
+    if seen is None:
+        said = "a tenth" if len(learn) * WATCHED <= MOST else f"{MOST} rows"
+        learn, seen = _part(learn, data.schema, seed, share=min(WATCHED, MOST / max(len(learn), 1)))
+    if seen is None:
+        reason = f"All {len(learn)} rows learn: too few to set any aside, so a collapse of the features is looked for among them."
+        plan = Plan("the learning rows themselves", "the learning rows", "val", drawn=False, reason=reason)
+        return replace(data, train=learn, val=learn, test=None, plan=plan)
+    reason = f"{len(learn)} rows learn; {said} ({len(seen)}) is set aside, so that a collapse of the features is seen."
+    plan = Plan(f"{said}, set aside to watch for collapse", "rows that were set aside", "val", drawn=False, reason=reason)
+    return replace(data, train=learn, val=seen, test=None, plan=plan)
 
 
 def fold_data(data: Data, k: int, seed: int = 0) -> Data:

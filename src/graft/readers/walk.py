@@ -33,7 +33,8 @@ class Wanted:
     """The files that are looked for.
 
     extensions: in lower case, with the dot. many: what the files are called. kinds: as `kinds` gives it. repair: the end of
-    the sentence where classes are missing. table: the reader to name to people who gave a file.
+    the sentence where classes are missing. table: the reader to name to people who gave a file. bare: what may be added to the
+    repair where there are files and no folders at all.
     """
 
     extensions: tuple[str, ...]
@@ -41,6 +42,7 @@ class Wanted:
     kinds: Mapping[str, tuple[str, str]]
     repair: str
     table: str
+    bare: str = ""
 
 
 @dataclass
@@ -248,7 +250,7 @@ def _nothing(folder: str, classes: dict, loose: list[os.DirEntry], wanted: Wante
         return
     shown = printable(folder)
     if loose:
-        raise DataError(f"'{shown}' holds {len(loose)} {wanted.many} but no class folders: {wanted.repair}.")
+        raise DataError(f"'{shown}' holds {len(loose)} {wanted.many} but no class folders: {wanted.repair}{wanted.bare}.")
     try:
         empty = not os.listdir(folder)
     except OSError:

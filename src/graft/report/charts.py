@@ -164,6 +164,17 @@ def histogram(values: np.ndarray, title: str, x_label: str) -> Markup:
     return frame.svg()
 
 
+def domains(source: Sequence[tuple[float, float]], target: Sequence[tuple[float, float]], title: str) -> Markup:
+    """Two sets of points of one plane: the source filled, the target as rings."""
+    both = [*source, *target]
+    frame = Frame(title, padded([x for x, _ in both]), padded([y for _, y in both]), "first axis", high=340)
+    frame.ticks()
+    for points, style in ((source, "after"), (target, "before")):
+        for x, y in points:
+            frame.dot(x, y, 3, style)
+    return frame.svg()
+
+
 def confusion(counts: np.ndarray, classes: Sequence[str], title: str) -> Markup:
     """Counts with rows (true) shaded by their share of the row: what was right in blue, what was wrong in orange."""
     k = len(classes)

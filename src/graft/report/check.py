@@ -6,7 +6,7 @@ Of texts the examples carry "texts", the beginning of each, which stands in the 
 import os
 from pathlib import Path
 
-from . import tables
+from . import charts, tables
 from .layout import fill, parts, put
 from .record import Record, listed, phrases, rows, texts
 from .thumbnails import Thumbnails
@@ -34,7 +34,7 @@ def write(folder: Path) -> Path:
 def render(folder: Path) -> str:
     """The page's HTML."""
     record = Record(Path(folder))
-    made = parts(record, {"head": _head, "found": _found, "ways": _ways})
+    made = parts(record, {"head": _head, "found": _found, "gap": _gap, "ways": _ways})
     return fill("check.html", record, **made)
 
 
@@ -135,6 +135,24 @@ def _found(record: Record) -> list[dict]:
     found = findings(check, Thumbnails(source(check), most=160, total=2_000_000), 12)
     groups = [(f"{word}s", [row for row in found if row["word"] == word]) for word, _ in LEVELS.values()]
     return [{"title": title, "rows": some} for title, some in groups if some]
+
+
+def _gap(record: Record) -> dict | None:
+    """Both domains on the first two principal axes of their features; None where there is no target."""
+    gap = record.json("check.json", {}).get("gap")
+    if not isinstance(gap, dict):
+        return None
+    source, target = (_points(gap.get(side)) for side in ("source", "target"))
+    if not source or not target:
+        return None
+    known = [value for value in listed(gap.get("shares")) if tables.number(value) != "–"]
+    share = f"these two axes hold {100 * sum(known):.0f} % of what varies" if known else ""
+    return {"chart": charts.domains(source, target, "Source and target in the features of the body"), "share": share}
+
+
+def _points(value) -> list[tuple[float, float]]:
+    points = [tuple(point) for point in listed(value) if isinstance(point, list) and len(point) == 2]
+    return [point for point in points if all(tables.number(one) != "–" for one in point)]
 
 
 def _ways(record: Record) -> dict | None:

@@ -39,14 +39,14 @@ def evidence(run: Record) -> dict | None:
     }  # fmt: skip
 
 
-def verdict(found: dict) -> dict | None:
+def verdict(found: dict, words: dict[str, tuple[str, str]] = VERDICTS) -> dict | None:
     """{"kind", "word", "mark", "text", "advice"}; None where nothing was decided. The text does not say the word again."""
     said = found.get("verdict")
     if not isinstance(said, dict) or not said:
         return None
     kind = str(said.get("kind"))
-    kind = kind if kind in VERDICTS else "unknown"
-    word, mark = VERDICTS[kind]
+    kind = kind if kind in words else "unknown"
+    word, mark = words[kind]
     text = str(said.get("text") or "")
     if text.lower().startswith(f"{word.lower()}:"):
         text = text[len(word) + 1 :].strip()
@@ -65,8 +65,8 @@ def name(arm: dict) -> str:
 
 def _arms(found: dict) -> list[dict]:
     arms, sign = rows(found.get("arms")), -1 if found.get("higher_is_better") is False else 1
-    made, spans = [], _spans(arms)
-    for arm, span in zip(arms, spans, strict=True):
+    made = []
+    for arm, span in zip(arms, spans(arms), strict=True):
         gap = own = ""
         if _finite(arm.get("learning_value")):
             own = tables.number(float(arm["learning_value"]))
@@ -85,14 +85,14 @@ def _differences(found: dict) -> list[dict]:
     known = {str(arm.get("name")): name(arm) for arm in rows(found.get("arms"))}
     less = found.get("higher_is_better") is False
     pairs = rows(found.get("differences"))
-    made, spans = [], _spans(pairs, zero=True)
-    for row, span in zip(pairs, spans, strict=True):
+    made = []
+    for row, span in zip(pairs, spans(pairs, zero=True), strict=True):
         low, high = _ends(row) or (math.nan, math.nan)
         better, worse = (high < 0, low > 0) if less else (low > 0, high < 0)
         of, other = (known.get(str(row.get(key))) or str(row.get(key) or "") for key in ("of", "less"))
         other = other[:1].lower() + other[1:] if str(row.get("less")) in ROLES else other
         made.append({
-            "of": of, "less": other, "value": _signed(row), "p": p_value(row.get("p")), "test": str(row.get("test") or ""), "span": span,
+            "of": of, "less": other, "value": signed(row), "p": p_value(row.get("p")), "test": str(row.get("test") or ""), "span": span,
             "word": "better" if better else "worse" if worse else "not shown" if _ends(row) else "",
         })  # fmt: skip
     return made
@@ -102,7 +102,7 @@ def p_value(value) -> str:
     return "" if not _finite(value) else "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def _signed(row: dict) -> dict | None:
+def signed(row: dict) -> dict | None:
     """tables.scored with a plus where it is positive, as a difference is read; an end that nothing bounds is ∞."""
     told, ends = tables.scored(row), _ends(row)
     if told and ends and not all(map(math.isfinite, ends)):
@@ -129,7 +129,7 @@ def _ends(row: dict) -> tuple[float, float] | None:
     return tuple(float(end) if end is not None else side for end, side in zip(ends, (-math.inf, math.inf), strict=True))
 
 
-def _spans(entries: list[dict], zero: bool = False) -> list[dict | None]:
+def spans(entries: list[dict], zero: bool = False) -> list[dict | None]:
     """Left end, width, value and zero in percent of one scale for all entries, so that they can be compared by eye."""
     known = [(*(_ends(row) or (math.nan,)), row.get("value")) for row in entries]
     known = [some if all(map(_finite, some)) else None for some in known]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..metrics.calibration import reliability
-from . import charts, check, passages, tables
+from . import charts, check, passages, representation, tables, target
 from .evidence import evidence
 from .layout import fill, parts, put
 from .record import Record, picture
@@ -32,10 +32,11 @@ def render(folder: Path) -> str:
     """The page's HTML."""
     run = Record(Path(folder))
     builders: dict[str, Callable] = {
-        "head": _head, "facts": _facts, "decisions": _decisions, "scores": _scores, "learning": _learning, "mistakes": _mistakes,
-        "calibration": _calibration, "images": _images, "passages": passages.texts, "entities": passages.entities,
+        "head": _head, "target": target.target, "facts": _facts, "decisions": _decisions, "scores": _scores, "learning": _learning,
+        "mistakes": _mistakes, "calibration": _calibration, "images": _images, "passages": passages.texts, "entities": passages.entities,
         "answers": passages.answers, "stages": _stages, "filters": _filters, "data": _data,
-        "evidence": evidence, "check": check.summary, "machine": _machine, "origin": _origin, "reproduce": _reproduce,
+        "representation": representation.representation, "evidence": evidence, "check": check.summary, "machine": _machine,
+        "origin": _origin, "reproduce": _reproduce,
     }  # fmt: skip
     made = parts(run, builders)
     return fill("template.html", run, run=run.folder.resolve().name, **made)
@@ -62,6 +63,7 @@ def _head(run: Record) -> dict:
             "metric": tables.metric(primary), "where": scores.get("scored_as") or role, "n": n, "select": scores.get("select") or role,
             "optimistic": bool(scores.get("optimistic")), "lower": scores.get("higher_is_better") is False, **value,
         }  # fmt: skip
+        out["value"] = representation.change(run) or out["value"]
     if status in ("failed", "stopped"):
         out["reason"] = run.last("failed", "stopped").get("reason", "")
     if status != "done":
@@ -98,7 +100,7 @@ def _facts(run: Record) -> list[tuple[str, str, str]]:
     source = run.data.get("source") or run.last("data").get("source") or ""
     seconds = scores.get("seconds") or run.last("done").get("seconds")
     sizes = " / ".join(map(tables.number, counts.values()))
-    named = " / ".join({"train": "learn", "scored": "score"}.get(k, k) for k in counts)
+    named = " / ".join({"train": "learn", "scored": "score", "val": "watch" if run.target() == "none" else "val"}.get(k, k) for k in counts)
     share = f"{tables.count(learnt)} parameters learnt" + (f" of {tables.count(total)}" if total else "") if learnt else ""
     device, model = run.environment.get("device"), scores.get("backbone") or body.get("name") or _name(run.spec.get("backbone"))
     rows = [
@@ -135,7 +137,7 @@ def _decisions(run: Record) -> list[dict]:
 def _scores(run: Record) -> dict | None:
     scores = run.scores
     primary, splits = scores.get("primary", ""), [s for s in ("val", "test") if isinstance(scores.get(s), dict) and scores[s]]
-    if not splits:
+    if not splits or run.target() == "none":
         return None
     names = list(dict.fromkeys([primary, *(m for s in splits for m in scores[s])]))
     role = scores.get("scored") or splits[-1]
@@ -183,7 +185,8 @@ def _learning(run: Record) -> dict | None:
         return {"charts": [], "solved": solved} if solved else None
     words = tables.metric(found["metric"]) if found["metric"] else ""
     pictures = [("Training loss", charts.curve(found, "loss", "Training loss by epoch"))]
-    pictures.append((f"{words} on the selecting rows", charts.curve(found, "metric", f"{words} on the selecting rows by epoch")))
+    where = "on the rows set aside" if run.target() == "none" else "on the selecting rows"
+    pictures.append((f"{words} {where}", charts.curve(found, "metric", f"{words} {where} by epoch")))
     trained = {phase["name"] for phase in found["phases"]}
     final = [e for e in run.all("kept") if e.get("run", "final") == "final" and e.get("phase") in trained]
     return {
@@ -195,7 +198,7 @@ def _learning(run: Record) -> dict | None:
 def _pairs(found) -> str:
     if not isinstance(found, dict):
         return ""
-    words = {k: tables.number(v) if isinstance(v, float) else v for k, v in found.items()}
+    words = {k: tables.number(v) if isinstance(v, float) else v for k, v in found.items() if not isinstance(v, dict | list)}
     return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in words.items())
 
 
@@ -282,7 +285,7 @@ def _label(value) -> str:
 
 def _stages(run: Record) -> dict | None:
     body = run.last("backbone")
-    rows = tables.freezing(body, run.journal) if body.get("stages") else []
+    rows = tables.freezing(body, run.journal, headed=run.target() != "none") if body.get("stages") else []
     if not rows:
         return None
     parameters = [(s.get("name", ""), tables.count(s.get("parameters")), s.get("form", ""), s.get("width", "")) for s in body["stages"]]
@@ -316,7 +319,8 @@ def _data(run: Record) -> dict | None:
     # Several labels a sample would make the sum of the classes more than the samples: the run's own totals go first.
     known = event.get("counts") or {}
     totals = [known[s] if isinstance(known.get(s), int) else tables.total(counts[s]) for s in splits]
-    roles = {"train": "learns", "val": f"selects: {plan.get('select')}", "test": f"is scored: {plan.get('score')}"} if plan else {}
+    val = "watched" if run.target() == "none" else f"selects: {plan.get('select')}"
+    roles = {"train": "learns", "val": val, "test": f"is scored: {plan.get('score')}"} if plan else {}
     if not (notes or splits):
         return None
     where = [(k.capitalize(), str(run.data.get(k) or event.get(k) or "")) for k in ("source", "reader", "fingerprint")]

@@ -81,10 +81,10 @@ class Record:
 
     @cached_property
     def modality(self) -> str:
-        """ "text" where the run, the check, the advice or the study says so, else "image"."""
+        """ "text" where the run, the check, the advice, the study or the distillation says so, else "image"."""
         schema = self.data.get("schema")
         said = [schema.get("modality") if isinstance(schema, dict) else None, self.last("data").get("modality")]
-        said += [self.json(name, {}).get("modality") for name in ("check.json", "advice.json", "study.json")]
+        said += [self.json(name, {}).get("modality") for name in ("check.json", "advice.json", "study.json", "distill.json")]
         return "text" if "text" in said else "image"
 
     def all(self, event: str) -> list[dict]:
@@ -118,9 +118,10 @@ class Record:
         return flat.reshape(len(values), -1)
 
     def target(self) -> str:
-        """ "class", "labels" or "number", from the predictions' own type; of texts also "tags", "spans" or "language", as the data say."""
+        """ "class", "labels" or "number", from the predictions' own type; of texts also "tags", "spans" or "language", as the data say;
+        "none" where there were no labels."""
         schema = self.data.get("schema")
-        if isinstance(schema, dict) and schema.get("target") in ("tags", "spans", "language"):
+        if isinstance(schema, dict) and schema.get("target") in ("tags", "spans", "language", "none"):
             return schema["target"]
         if self.predictions is None:
             return ""

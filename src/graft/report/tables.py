@@ -232,11 +232,11 @@ def rate(value) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "−")
 
 
-def freezing(backbone: dict, journal: Sequence[dict]) -> list[dict]:
+def freezing(backbone: dict, journal: Sequence[dict], headed: bool = True) -> list[dict]:
     """A row for each phase: {"name", "words", "why", "cells": [{"name", "state", "rate", "warmth"}], "summary"}, the head last.
 
     state: "frozen" (no gradient, no running statistics), "constant" (in no group), "learnt" or "solved" (the head, in one go).
-    warmth: 0..1, the rate on a logarithmic scale between the run's smallest and largest.
+    warmth: 0..1, the rate on a logarithmic scale between the run's smallest and largest. headed: False leaves the head out.
     """
     stages = backbone.get("stages") or []
     names = [str(stage.get("name", i)) for i, stage in enumerate(stages)]
@@ -253,7 +253,7 @@ def freezing(backbone: dict, journal: Sequence[dict]) -> list[dict]:
         learning = _by_stage(event, names, [stage.get("parameters") for stage in stages])
         frozen = event.get("frozen") or 0
         cells = []
-        for i, name in enumerate([*names, "new head" if "head" in names else "head"]):
+        for i, name in enumerate([*names, *(["new head" if "head" in names else "head"] if headed else [])]):
             peak, is_head = learning.get(i), i == len(names)
             state = "frozen" if i < frozen and not is_head else "learnt" if peak else "constant"
             if is_head and not peak and (not event.get("groups") or (shown, event.get("phase")) in solved):
@@ -291,7 +291,7 @@ def _by_stage(event: dict, names: list[str], sizes: list) -> dict[int, float]:
     out: dict[int, float] = {}
     for group in event.get("groups") or []:
         peak = group.get("lr") if isinstance(group, dict) else None
-        if number(peak) == "–" or peak <= 0:
+        if number(peak) == "–" or peak <= 0 or group.get("parameters") == 0:  # without any in the net: it stands beside it
             continue
         tensors = next((group[k] for k in ("tensors", "parameters") if isinstance(group.get(k), list)), [])
         stages = {int(t.split(".")[1]) for t in tensors if t.startswith("stages.") and t.split(".")[1].isdigit()}

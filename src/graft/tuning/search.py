@@ -56,6 +56,8 @@ def tune(spec: Spec, *, trials: int | None = None, on_event: Callable[[dict], No
 
 
 def _begin(spec: Spec, asked: Spec, parts: Parts, journal: Journal, watch: Watch, trials: int | None, going_on: bool) -> Search:
+    if parts.data.schema.target == "none":
+        raise OptionError("Settings are compared by their scores, and without labels there are none; use graft fit.")
     knobs, narrow = space(parts, asked), selecting(parts)
     if not knobs:
         raise OptionError("Nothing is left to tune, because every setting is given; leave one of them out, for example method.lr.")

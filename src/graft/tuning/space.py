@@ -67,7 +67,8 @@ def _features(parts: Parts) -> dict[str, Knob]:
 
 def _training(parts: Parts) -> dict[str, Knob]:
     method, opts = parts.spec.method.name, options("method", parts.spec.method)
-    found = {"method.lr": Knob(opts.lr, low=opts.lr / 10, high=min(10.0, opts.lr * 10), log=True)}
+    # A method that chooses its rate by the body keeps it.
+    found = {"method.lr": Knob(opts.lr, low=opts.lr / 10, high=min(10.0, opts.lr * 10), log=True)} if opts.lr else {}
     if method not in ("extract", "scratch"):
         found["method.decay"] = Knob(opts.decay, low=min(0.5, opts.decay), high=1.0)
     for name in ("weight_decay", "pull", "head_decay"):
