@@ -43,7 +43,7 @@ def ranking(args: argparse.Namespace) -> list[dict]:
     import torch
     from scipy.stats import weightedtau
 
-    from graft import advising, catalog, measuring, wiring
+    from graft import advising, catalog, choosing, measuring, modality, wiring
     from graft.engine import device
     from graft.engine.journal import Journal
     from graft.engine.passes import Passes
@@ -55,7 +55,7 @@ def ranking(args: argparse.Namespace) -> list[dict]:
     print("| set | body | advised by (probe, learning rows) | LogME | reached (locked rows) |\n|---|---|---|---|---|")
     for name in args.sets.split(","):
         spec, data = wiring.read(Spec.make(str(args.data / name), folds=0), Journal())
-        spec = wiring.name_task(spec, data, Journal())
+        spec = choosing.name_task(spec, data, Journal())
         task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
         learning, rows, kept = data.learning(), [], {}
         for label, body_name, values, layer in bodies(args.weights):
@@ -64,7 +64,7 @@ def ranking(args: argparse.Namespace) -> list[dict]:
                 body, _ = advising.load(Part(body_name, values), spec)
                 measured = measuring.measure(body, data, task, machine, Journal())
                 net = machine.place(measuring.every_layer(body))
-                with measuring.streams(body, task, data, 0) as batches:
+                with modality.streams(body, task.encode, data.schema, 0) as batches:
                     passes = Passes(batches, machine, "auto", find(), Journal())
                     features = [measuring.features(net, table, passes) for table in (learning, data.test)]
                 kept[key] = (measured, features)
