@@ -79,6 +79,13 @@ def test_without_labels_a_self_supervised_method_is_taken_and_a_supervised_one_r
         assemble(photos, reader="images", method="byol", augment="none")
 
 
+@pytest.mark.parametrize("values", [{"reader": "images"}, {"target": "photos"}])
+def test_alternatives_that_nothing_could_tell_apart_are_refused(photos, values):
+    values = {name: str(photos) if name == "target" else value for name, value in values.items()}
+    with pytest.raises(OptionError, match="--evidence full"):
+        assemble(photos, evidence="full", **values)
+
+
 def test_a_target_of_numbers_needs_a_method_that_is_named(tmp_path, photos):
     rows = [f"{path},{i}.5" for i, path in enumerate(sorted(photos.rglob("*.png")))]
     (tmp_path / "numbers.csv").write_text("path,label\n" + "\n".join(rows) + "\n")

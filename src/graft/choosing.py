@@ -268,6 +268,13 @@ def name_views(spec: Spec, journal: Journal) -> Spec:
     return replace(spec, augment=Part(part.name, {**part.values, **mixing}))
 
 
+def check_evidence(spec: Spec, data: Data) -> None:
+    """Raises OptionError where alternatives were asked for that nothing could tell apart."""
+    if spec.evidence == "full" and (data.target is not None or data.schema.target == "none"):
+        why = "with --target the report compares with source-only instead" if data.target is not None else "these data have no labels"
+        raise OptionError(f"--evidence full runs alternatives on labelled rows, and {why}; leave it out.")
+
+
 def check_views(spec: Spec) -> None:
     """Raises OptionError where nothing is frozen whose output could be kept."""
     views, method = spec.augment.values.get("views", 0), options("method", spec.method)

@@ -143,6 +143,7 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     spec = choosing.name_augment(spec, data, journal)
     spec, data = teaching.taught(spec, data, task, machine, journal)
     choosing.check_views(spec)
+    choosing.check_evidence(spec, data)
     augment = Augment(options("augment", spec.augment))
     streams = modality.streams(backbone, task.encode, data.schema, spec.seed, augment)
     choosing.tell_cut(streams, data, journal)

@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from graft import catalog
+from graft.core import Schema
 from graft.errors import OptionError
 from graft.tasks import head
 from graft.tasks.head import Options
@@ -101,3 +103,17 @@ def test_config_builds_the_same_options_again():
 def test_what_does_not_go_together_is_refused_with_the_repair(change, target, repair):
     with pytest.raises(OptionError, match=repair):
         head.fields(replace(Options(), **change), target, 2)
+
+
+def test_a_strength_that_is_known_is_not_searched_for_again():
+    schema = Schema("image", "class", ("a", "b", "c"))
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = (rng.normal(size=(60, 5)) + y[:, None]).astype(np.float32)
+    solve = catalog.resolve("task", "classification")(schema, catalog.options("task", "classification")()).solve
+    found = solve(x, y, 0)
+    again = solve(x, y, 0, like=found.chosen)
+    assert again.chosen == {"C": found.chosen["C"]} and again.outputs is None
+    assert torch.allclose(again.head.final.weight, found.head.final.weight, atol=1e-4)
+    other = solve(x, y, 0, like={"C": 10 * found.chosen["C"]})
+    assert not torch.allclose(other.head.final.weight, found.head.final.weight, atol=1e-3)

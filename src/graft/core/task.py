@@ -19,7 +19,8 @@ class Task:
     head(width) -> nn.Module: [n, width] pooled features to [n, outputs].
     pool: a mode of graft.heads.pool; "words" and "tokens" leave a row a word or token, and the head maps each.
     layers: names or numbers of the stages whose features are used, empty for the last.
-    solve(features float32 [n, width], targets, seed) -> Solution, or None where the head is trained by gradient descent.
+    solve(features float32 [n, width], targets, seed) -> Solution, or None where the head is trained by gradient descent. With the
+        keyword `like`, the `chosen` of an earlier solution, a solver that can takes over what was chosen there instead of searching again.
     encode(table) -> targets: int64 [n] ("class"), float32 [n, k] ("labels"), float32 [n, 1] standardised ("number").
     loss(outputs, targets, smoothing=0.0, weights=None) -> scalar mean; takes soft class targets [n, k] too.
     decode(outputs, temperature=1.0) -> probabilities [n, k], or numbers [n, 1] in the target's own unit.

@@ -57,12 +57,17 @@ def solved(net: Net, data: Data, target: pa.Table, name: str, solve: Solve) -> P
     return Phase(name, streams, solve=solve, frozen=len(net.stages), watch=target)
 
 
-def solver(task: Task, align: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> Solve:
-    """The task's own solver on source features that `align(source, target)` has made look like the target's; None leaves them."""
+def solver(task: Task, align: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, like: Solve | None = None) -> Solve:
+    """The task's own solver on source features that `align(source, target)` has made look like the target's; None leaves them.
+
+    like: gives a solution whose strength is taken over, so that it is searched for once."""
 
     def solve(features: np.ndarray, targets: np.ndarray, seed: int, target: np.ndarray) -> Solution:
         check_memory(features, target)
-        return task.solve(features if align is None else align(features, target), targets, seed)
+        aligned = features if align is None else align(features, target)
+        if like is None:
+            return task.solve(aligned, targets, seed)
+        return task.solve(aligned, targets, seed, like=like(features, targets, seed, target=target).chosen)
 
     return solve
 

@@ -54,28 +54,32 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     become certainties, and nothing here notices: `uda` compares. The classes of the target may be uneven, but all should occur.
     """
     target = coral.target_rows(task, data, "pseudo_label")
+    # The last head takes its strength from the first, so that nothing is held out in it: what selects stays unseen, to calibrate.
+    data = data if data.plan is None else replace(data, plan=replace(data.plan, drawn=False))
     yield coral.solved(net, data, target, "pseudo_label", solver(task, opts))
 
 
-def first(task: Task, opts: Options) -> coral.Solve:
-    """The head that the labels begin with."""
+def first(task: Task, opts: Options, like: coral.Solve | None = None) -> coral.Solve:
+    """The head that the labels begin with. like: as for coral.solver."""
     align = {"coral": lambda x, other: coral.recolour(x, other, opts.regularisation), "standardise": coral.standardise, "source": None}
-    return coral.solver(task, align[opts.start])
+    return coral.solver(task, align[opts.start], like)
 
 
 def solver(task: Task, opts: Options, begin: coral.Solve | None = None) -> coral.Solve:
     """solve(features, targets, seed, target=...) -> a head that learnt from the aligned source and from the target as it is labelled.
 
-    begin: gives the first head, where it is known already. Solution.chosen: how many rows of the target were trusted in each round, how
-    many changed their label from the first head to the last, and what the task's solver chose. Solution.outputs are of source rows that
-    took no part, but the target's labels knew theirs, so they flatter a little.
+    begin: gives the first head, where it is known already; the others take over its strength where the task's solver can. Solution.chosen:
+    how many rows of the target were trusted in each round, how many changed their label from the first head to the last, and what the
+    solver chose. Solution.outputs, where it holds rows out, are of source rows that took no part, but the target's labels knew
+    theirs, so they flatter a little.
     """
     begin = begin or first(task, opts)
 
     def solve(features: np.ndarray, targets: np.ndarray, seed: int, target: np.ndarray) -> Solution:
-        start = outputs(begin(features, targets, seed, target=target).head, target)
+        known = begin(features, targets, seed, target=target)
+        start = outputs(known.head, target)
         aligned = coral.recolour(features, target, opts.regularisation) if opts.start == "coral" else coral.standardise(features, target)
-        solution, trusted = RULES[opts.rule](_Lesson(task, aligned, targets, target, seed), start, opts.rounds)
+        solution, trusted = RULES[opts.rule](_Lesson(task, aligned, targets, target, seed, known.chosen), start, opts.rounds)
         changed = int((outputs(solution.head, target).argmax(1) != start.argmax(1)).sum())
         return replace(solution, chosen={"start": opts.start, "rule": opts.rule, "trusted": trusted, "changed": changed, **solution.chosen})
 
@@ -90,18 +94,19 @@ def outputs(head: nn.Module, features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Lesson:
-    """Aligned source features with their targets, and the target's features."""
+    """Aligned source features with their targets, and the target's features. like: what the first head's solver chose."""
 
     task: Task
     aligned: np.ndarray
     targets: np.ndarray
     target: np.ndarray
     seed: int
+    like: dict
 
     def taught(self, labels: np.ndarray, kept: np.ndarray) -> Solution:
         """The task's head on the source and on the rows `kept` (numbers) of the target; held-out outputs are the source's."""
         x, y = np.concatenate([self.aligned, self.target[kept]]), np.concatenate([self.targets, labels[kept]])
-        found, n = self.task.solve(x, y, self.seed), len(self.targets)
+        found, n = self.task.solve(x, y, self.seed, like=self.like), len(self.targets)
         if found.outputs is None:
             return found
         rows = np.arange(len(y)) if found.rows is None else found.rows

@@ -77,10 +77,11 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
 def candidates(task: Task, opts: Options) -> dict[str, coral.Solve]:
     """Solvers by name, the source's own first; what one has found the others take from it."""
     found: dict[str, coral.Solve] = {}
-    starts = {
-        name: _once(pseudo_label.first(task, pseudo_label.Options(start=start, regularisation=opts.regularisation)))
-        for name, start in STARTS.items()
-    }
+    starts: dict[str, coral.Solve] = {}
+    for name, start in STARTS.items():
+        # The strength is searched for once, where the labels are.
+        values = pseudo_label.Options(start=start, regularisation=opts.regularisation)
+        starts[name] = _once(pseudo_label.first(task, values, starts.get(SOURCE)))
     for name in dict.fromkeys((SOURCE, *opts.candidates)):
         rule, _, start = name.rpartition(" ")
         if not rule:

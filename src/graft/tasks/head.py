@@ -75,11 +75,13 @@ def _learnt(options: Options) -> bool:
 
 
 def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[..., Solution]:
-    """solve(features [n, width], targets, seed, told): an array in memory by any solver; rows that are read from elsewhere, which
-    told hears of, by `streamed.regress` alone."""
+    """solve(features [n, width], targets, seed, told, like): an array in memory by any solver; rows that are read from elsewhere, which
+    told hears of, by `streamed.regress` alone. like: see core.Task; a logistic head of one class a sample takes over the strength C."""
 
     # Imported when the fit comes to it: scikit-learn takes a second that `graft list` need not pay.
-    def solve(features: np.ndarray, targets: np.ndarray, seed: int = 0, told: Callable[[str], None] | None = None) -> Solution:
+    def solve(
+        features: np.ndarray, targets: np.ndarray, seed: int = 0, told: Callable[[str], None] | None = None, like: dict | None = None
+    ) -> Solution:
         options = {"target": target, "outputs": outputs, "balance": balance}
         if not isinstance(features, np.ndarray):
             if kind != "logistic":
@@ -87,6 +89,9 @@ def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[...
                     f"The features of {len(features)} rows do not fit in memory and head '{kind}' needs them at once; use --head logistic."
                 )
             return import_module("graft.heads.streamed").regress(features, np.asarray(targets), seed, told=told, **options)
+        if kind == "logistic" and target == "class" and not balance and "C" in (like or {}):
+            x = np.ascontiguousarray(features, np.float32)
+            return Solution(import_module("graft.heads.logistic").at_strength(x, targets, like["C"], outputs), chosen={"C": like["C"]})
         module, _, function = SOLVED[kind].partition(":")
         solver = getattr(import_module(f"graft.heads.{module}"), function)
         return solver(np.ascontiguousarray(features, np.float32), np.asarray(targets), seed, **options)
