@@ -1,6 +1,6 @@
 """Published domain adaptation on frozen features, without selection, on torch, timm and scikit-learn alone.
 
-    python benchmarks/peers/domain_baselines.py --data DATA/pacs --weights FILE --features /tmp/pacs.npz
+    python benchmarks/peers/domain_baselines.py --data DATA/pacs --weights FILE --features pacs.npz
 
 --data: a folder of domains, each of class folders. Every ordered pair of domains: all rows of the source are labelled, those of the target
 have no labels and are what is scored. --features: where the features are kept for the next time (and for skada_features.py).

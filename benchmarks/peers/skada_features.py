@@ -1,6 +1,6 @@
 """Domain adaptation by skada on frozen features that domain_baselines.py has kept; every method with skada's own defaults.
 
-    python benchmarks/peers/skada_features.py --features /tmp/pacs.npz
+    python benchmarks/peers/skada_features.py --features pacs.npz
 
 Shallow: CORAL, subspace alignment, entropic optimal transport and transfer components, each before a standardised logistic regression
 (C = 0.01). Deep: DANN, CDAN and MCC with one hidden layer of 256 on features that are standardised over both domains ("joint") or each by
