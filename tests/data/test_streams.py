@@ -162,7 +162,8 @@ def test_a_damaged_file_is_named_and_the_stream_goes_on_living(table, tmp_path):
 
 
 SLOW = """
-    import sys, threading, time, numpy as np, pyarrow as pa, torch
+    import signal, sys, threading, time, numpy as np, pyarrow as pa, torch
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests in the background may have it ignored
     from graft.core import Prepare, Stream
     from graft.data import images
     from graft.data.augment import Augment, Options
