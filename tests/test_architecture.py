@@ -35,6 +35,7 @@ LAYERS = (
         "lineage",
         "chains",
         "parsing",
+        "folders",
         "embedding",
         "demonstration",
         "studies",
@@ -70,6 +71,7 @@ SIDEWAYS |= {("distilling", room) for room in ("teaching", "wiring", "spec", "ca
 SIDEWAYS |= {("fitting", "representing"), ("representing", "wiring")}
 SIDEWAYS |= {("wiring", "lineage"), ("fitting", "lineage"), ("lineage", "spec"), ("lineage", "catalog")}
 SIDEWAYS |= {("chains", room) for room in ("lineage", "modality", "spec", "catalog")}
+SIDEWAYS |= {(room, "folders") for room in ("fitting", "studies", "chains", "distilling")}
 SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
 NEVER = {
     ("engine", room): "it runs phases and knows nothing by name: pass what it needs as an argument"

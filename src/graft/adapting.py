@@ -56,7 +56,8 @@ def verdict(before: np.ndarray, after: np.ndarray) -> tuple[bool, str]:
     information of row and class that falls: less certain, or less spread. Neither sees a label, so where the model is surely wrong, it
     may be believed all the same.
     """
-    spread = [_spread(_shares(outputs)) for outputs in (before, after)]
+    # exp H of the classes' shares, less 1: 0 where one class has all, k - 1 where all have as much.
+    spread = [label_free.evenness(outputs) * outputs.shape[1] - 1 for outputs in (before, after)]
     if spread[1] < HALF * spread[0]:
         most = float(_shares(after).max())
         return False, f"adapted, the model gives {most:.0%} of the images one class (before: {float(_shares(before).max()):.0%})"
@@ -70,12 +71,6 @@ def verdict(before: np.ndarray, after: np.ndarray) -> tuple[bool, str]:
 def _shares(outputs: np.ndarray) -> np.ndarray:
     """The share of rows that is given each class, [k]."""
     return np.bincount(outputs.argmax(1), minlength=outputs.shape[1]) / len(outputs)
-
-
-def _spread(shares: np.ndarray) -> float:
-    """exp H - 1 of shares [k]: 0 where one class has all, k - 1 where all have as much."""
-    some = shares[shares > 0]
-    return float(np.exp(-(some * np.log(some)).sum()) - 1)
 
 
 def _check(model: Model) -> None:

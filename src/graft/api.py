@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import folders
 from .core import Run
 from .engine import journal as diary
 from .errors import DataError, OptionError, OutputError, Stopped, nearest
@@ -205,10 +206,7 @@ def load(path: str | os.PathLike):
     from . import adapting, catalog
     from .export.model import read
 
-    def make_task(name, schema, config):
-        return catalog.resolve("task", name)(schema, catalog.options("task", name)(**config))
-
-    return read(path, make_task, adapting.adapt)
+    return read(path, catalog.make_task, adapting.adapt)
 
 
 def report(folder: str | os.PathLike) -> Path:
@@ -232,7 +230,7 @@ def show(folder: str | os.PathLike) -> dict:
     rows = diary.read(Path(folder))
     kept = ("decision", "note", "phase", "kept", "scored", "exported")
     return _summary(Path(folder)) | {
-        "scores": _json(Path(folder) / "scores.json"),
+        "scores": folders.read_json(Path(folder) / "scores.json"),
         **{f"{name}s" if name != "kept" else name: [r for r in rows if r["event"] == name] for name in kept},
         "spec": (Path(folder) / "spec.toml").read_text(encoding="utf-8"),
     }
@@ -323,7 +321,7 @@ def _claim(spec: Spec) -> Path:
 
 
 def _finished(folder: Path, rows: list[dict]) -> Run:
-    scores = _json(folder / "scores.json")
+    scores = folders.read_json(folder / "scores.json")
     return Run(folder, scores, scores.get("seconds", 0.0), diary.decisions(rows))
 
 
@@ -333,7 +331,7 @@ def _existing(folder: str | os.PathLike) -> None:
 
 
 def _summary(folder: Path) -> dict:
-    rows, scores = diary.read(folder), _json(folder / "scores.json")
+    rows, scores = diary.read(folder), folders.read_json(folder / "scores.json")
     events = [row["event"] for row in rows]
     state = "done" if "done" in events else "failed" if events[-1:] == ["failed"] else "stopped"
     data = next((row for row in rows if row["event"] == "data"), {})
@@ -354,13 +352,6 @@ def _names(folder: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}
     return {name: str(part["name"]) for name, part in found.items() if isinstance(part, dict) and "name" in part}
-
-
-def _json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
 
 
 def _version() -> str:

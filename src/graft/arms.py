@@ -99,8 +99,7 @@ class Arm:
     def outputs(self, outcome: Outcome | controls.Control, table: pa.Table) -> Tensor:
         if isinstance(outcome, controls.Control):
             return outcome.outputs
-        depth = outcome.net.pooled if outcome.frozen >= len(outcome.net.stages) else outcome.frozen
-        return forward.scored(self.passes, outcome.net, table, depth, self.parts.task.summarise)
+        return forward.scored(self.passes, outcome.net, table, outcome.frozen, self.parts.task.summarise)
 
     def learning(self, outcome: Outcome | controls.Control, data: Data, level: str) -> float | None:
         """The primary score on some of the rows that it learnt from; None where it saw less than all of them."""

@@ -115,6 +115,11 @@ def resolve(kind: str, name: str) -> Callable:
     return getattr(import_module(module), function)
 
 
+def make_task(name: str, schema: object, config: dict) -> object:
+    """The core.Task of that name for a core.Schema, from the `config` that was saved with it."""
+    return resolve("task", name)(schema, options("task", name)(**config))
+
+
 def options(kind: str, name: str) -> type:
     """The Options dataclass that stands beside the function."""
     return import_module(find(kind, name).target.partition(":")[0]).Options

@@ -1,18 +1,15 @@
 """`graft chain`: fits in a row, each from the body that the one before left, and what is kept of every earlier task."""
 
-import json
 import os
-import re
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 
-from . import catalog, lineage, modality
+from . import catalog, folders, lineage, modality
 from .core import Run, Schema
 from .engine import device, forward, store
 from .engine import journal as diary
@@ -23,12 +20,12 @@ from .export import earlier
 from .export.model import Model
 from .export.model import read as read_model
 from .metrics import forgetting
-from .spec import FLAGS, SECTIONS, Spec
+from .spec import FLAGS, PLACES, SECTIONS, Spec
 
 Listener = Callable[[dict], None] | None
 KEYS = (*FLAGS, *(one.name for one in fields(Spec) if one.name not in (*SECTIONS, "out")), "set")
 """What a step, or the table above all steps, may hold; a step also has a `name`."""
-PATHS = ("data.path", "backbone.weights", "target", "target_labels", "unlabelled", "teacher")
+PATHS = ("data.path", "backbone.weights", *PLACES)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def chain(
     """
     began = time.monotonic()
     plan, name = read(steps, remedy)
-    folder = Path(out).absolute() if out else _free(name)
+    folder = Path(out).absolute() if out else folders.free("chain", folders.plain(Path(name).stem))
     work = Work(folder, plan, {"steps": [{"name": one.name, **one.asked} for one in plan], "remedy": remedy}, fit, resume, on_event)
     _check_folder(folder, work.settings)
     for number in range(len(plan)):
@@ -90,7 +87,8 @@ def read(steps: str | os.PathLike | Mapping | Sequence[Mapping], remedy: str | N
         own = {"evidence": "off", "folds": 0} | own
         if str(own["folds"]) not in ("0", "1"):
             raise OptionError(f"A chain scores locked rows after every step, and with folds in {said} none are; leave folds out.")
-        made.append(Step(f"{number:02d}-{_plain(str(table.get('name') or Path(str(own['data.path'])).stem))}", _placed(own, root, said)))
+        called = folders.plain(str(table.get("name") or Path(str(own["data.path"])).stem))
+        made.append(Step(f"{number:02d}-{called}", _placed(own, root, said)))
     return made, name
 
 
@@ -193,7 +191,7 @@ class Work:
             device.forget_peak()
             begun = (place / "spec.toml").is_file()
             self.resume(place, on_event=self._tell) if begun else self.fit(self.spec(number), on_event=self._tell)
-        before = _json(self.folder / "chain.json")  # what is kept of it is not written again, so that a kill loses none of it
+        before = folders.read_json(self.folder / "chain.json")  # what is kept of it is not written again, so that a kill loses none of it
         self.told.append(about(place, self.steps[number].name))
         rows, known = before.get("matrix") or [], [one.get("sha256") for one in before.get("steps") or []]
         kept = len(rows) > number and known[: number + 1] == [one["sha256"] for one in self.told]
@@ -206,7 +204,7 @@ class Work:
     def row(self, number: int) -> list[dict | None]:
         """The cells of all tasks so far, each on its own locked rows with the body of this step and the head of that task; None for a
         task whose head did not outlive its step."""
-        model = read_model(self.place(number), lineage.make_task)
+        model = read_model(self.place(number), catalog.make_task)
         names = {one.run.get("sha256"): one.name for one in model.known}
         names[self.told[number]["sha256"]] = model.tasks[-1]
         return [self.cell(model, names.get(one["sha256"]), task, number) for task, one in enumerate(self.told)]
@@ -223,7 +221,7 @@ class Work:
     def _tell(self, event: dict) -> None:
         # A fit claims its folder when everything has been found sound; until then a chain leaves nothing behind either.
         if event.get("event") == "begun":
-            _write(self.folder / "plan.json", self.settings)
+            folders.write_json(self.folder / "plan.json", self.settings)
         if self.on_event:
             self.on_event(event)
 
@@ -245,7 +243,7 @@ def score(model: Model, table: pa.Table) -> dict:
 
 def _own(folder: Path) -> dict | None:
     """The score that a run gave itself."""
-    scores = _json(folder / "scores.json")
+    scores = folders.read_json(folder / "scores.json")
     metric = scores.get("primary")
     found = (scores.get(scores.get("scored", "")) or {}).get(metric)
     return None if not found or not scores.get("higher_is_better") else {"metric": metric, **found, "n": scores["n"][scores["scored"]]}
@@ -253,7 +251,7 @@ def _own(folder: Path) -> dict | None:
 
 def about(folder: Path, name: str) -> dict:
     """What the chain tells of a finished step. Raises OutputError where its run is damaged."""
-    described, scores, data = (_json(folder / file) for file in ("model/graft.json", "scores.json", "data.json"))
+    described, scores, data = (folders.read_json(folder / file) for file in ("model/graft.json", "scores.json", "data.json"))
     try:
         schema = Schema(**described["task"]["schema"])
         origin = described["backbone"]["origin"]
@@ -297,7 +295,7 @@ def write_down(work: Work, seconds: float) -> dict:
         "seconds": round(sum(one["seconds"] for one in work.told), 2), "settings": work.settings,
     }  # fmt: skip
     try:
-        _write(work.folder / "chain.json", found)
+        folders.write_json(work.folder / "chain.json", found)
         html = page.write(work.folder)
     except OSError as error:
         raise diary.full_disk(error, work.folder) from error
@@ -306,39 +304,9 @@ def write_down(work: Work, seconds: float) -> dict:
 
 def _check_folder(folder: Path, settings: dict) -> None:
     """Raises OutputError unless the folder is new, empty, or holds a chain whose steps are the first of these."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"'{folder}' is a file; give a folder that is new or empty with --out.")
-    if not any(folder.iterdir()):
-        return
-    before, now = _json(folder / "plan.json"), json.loads(json.dumps(settings, default=str))
+    before, now = folders.begun(folder, "chain"), folders.as_kept(settings)
     if not before:
-        raise OutputError(f"'{folder}' is not empty and holds no chain; give another folder with --out.")
+        return
     same = before.get("remedy") == now["remedy"] or len(before.get("steps") or ()) == 1
     if not same or before.get("steps") != now["steps"][: len(before.get("steps") or ())]:
         raise OutputError(f"'{folder}' holds a chain with other steps or another remedy; give another folder with --out.")
-
-
-def _free(name: str) -> Path:
-    stem = _plain(Path(name).stem)
-    return next(path for n in count(1) if not (path := Path("runs", f"chain-{stem}-{n}").absolute()).exists())
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text).strip("_.-") or "data"
-
-
-def _json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, value: dict) -> None:
-    beside = path.with_name(path.name + ".new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(beside, path)

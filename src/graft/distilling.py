@@ -3,14 +3,12 @@
 import json
 import math
 import os
-import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from . import catalog, teaching, wiring
+from . import catalog, folders, teaching, wiring
 from .core import Batch, Net, Run, Task, name_column
 from .engine import device, forward, store
 from .engine import journal as diary
@@ -73,7 +71,7 @@ def distill(
         raise Stopped(f"Stopped; what was fitted is kept. Go on with the same command and --out {folder}") from stop
     machine = device.find(spec.threads)
     found = judged(folder, model, spec, machine)
-    before = _json(folder / "distill.json").get("arms")
+    before = folders.read_json(folder / "distill.json").get("arms")
     for arm, cost in zip(found["arms"], before or costs(folder, model, machine), strict=True):
         arm |= {name: value for name, value in cost.items() if name not in arm}
     return _write_down(work, found)
@@ -103,7 +101,7 @@ class Work:
     def _tell(self, event: dict) -> None:
         # A fit claims its folder when everything has been found sound; until then nothing else is left behind either.
         if event.get("event") == "begun" and not (self.folder / "plan.json").exists():
-            _write(self.folder / "plan.json", self.settings)
+            folders.write_json(self.folder / "plan.json", self.settings)
         if self.on_event:
             self.on_event(event)
 
@@ -200,8 +198,8 @@ def costs(folder: Path, teacher: Model, machine: Machine) -> list[dict]:
             "megabytes": round((model.folder / WEIGHTS).stat().st_size / 1e6, 2), "rate": speeds[name], "memory_mb": grown,
             "size": model.net.prepare.size,
         }  # fmt: skip
-    fits = {name: _json(folder / name / "scores.json") for name in ("student", "alone")}
-    fits["teacher"] = _json(teacher.folder.parent / "scores.json")
+    fits = {name: folders.read_json(folder / name / "scores.json") for name in ("student", "alone")}
+    fits["teacher"] = folders.read_json(teacher.folder.parent / "scores.json")
     told = {name: {"method": fit.get("method"), "seconds": fit.get("seconds"), "fit_memory_mb": fit.get("peak_memory_mb")}
             for name, fit in fits.items()}  # fmt: skip
     return [found["teacher"] | told["teacher"], found["student"] | told["student"], found["student"] | told["alone"]]
@@ -288,21 +286,12 @@ def _base(run: Path, data: str | os.PathLike | None) -> Spec:
 
 
 def _free(run: Path) -> Path:
-    name = re.sub(r"[^\w.-]+", "_", run.name).strip("_.-") or "run"
-    return next(path for n in count(1) if not (path := Path("runs", f"distill-{name}-{n}").absolute()).exists())
+    return folders.free("distill", folders.plain(run.name, "run"))
 
 
 def _check_folder(folder: Path, settings: dict) -> None:
     """Raises OutputError unless the folder is new, empty, or holds what was begun with the same settings."""
-    if folder.is_file():
-        raise OutputError(f"'{folder}' is a file; give a folder that is new or empty with --out.")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    before = _json(folder / "plan.json")
-    if not before:
-        raise OutputError(f"'{folder}' is not empty and holds no distillation; give another folder with --out.")
-    now = json.loads(json.dumps(settings, default=str))
-    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    differ = folders.differing(folders.begun(folder, "distillation"), settings)
     if differ:
         raise OutputError(f"'{folder}' was begun with other settings ({', '.join(differ)}); give another folder with --out.")
 
@@ -316,22 +305,8 @@ def _write_down(work: Work, found: dict) -> dict:
     found |= {"version": __version__, "date": start.get("date", ""), "command": start.get("command", ""), "settings": work.settings}
     found |= {"machine": device.cpu_name(), "threads": torch.get_num_threads()}
     try:
-        _write(work.folder / "distill.json", found)
+        folders.write_json(work.folder / "distill.json", found)
         written = page.write(work.folder)
     except OSError as error:
         raise diary.full_disk(error, work.folder) from error
     return found | {"folder": str(work.folder), "report": str(written)}
-
-
-def _write(path: Path, value: dict) -> None:
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(beside, path)
-
-
-def _json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

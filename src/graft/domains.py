@@ -131,8 +131,7 @@ def _models(parts: Parts, passes: Passes, outcome: Outcome, degrees: float, fold
     """The shipped model, one that never saw the target, and every candidate that a phase watched the target with."""
     task, table, net = parts.task, parts.data.target, outcome.net
     decode = lambda outputs, at=1.0: task.decode(outputs, temperature=at).numpy()  # noqa: E731
-    depth = net.pooled if outcome.frozen >= len(net.stages) else outcome.frozen
-    shipped = forward.scored(passes, net, table, depth, task.summarise)
+    shipped = forward.scored(passes, net, table, outcome.frozen, task.summarise)
     models = [Model(SHIPPED, shipped.numpy(), decode(shipped, degrees), f"method {parts.spec.method.name}, what is in model/")]
     watched = {name: its for name, its in outcome.watched.items() if its.shape == shipped.shape}
     bare = next((name for name in watched if name in UNADAPTED), None)

@@ -102,7 +102,7 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
                 outcome = execute(parts.phases(net, data), setting)
         self.net_, self.classes_, self.n_classes_ = net, classes, len(classes)
         self._task, self._backbone = parts.task, replace(parts.backbone, stages=self.net_.stages)
-        self._depth = self.net_.pooled if outcome.frozen >= len(self.net_.stages) else outcome.frozen
+        self._frozen = outcome.frozen
         self.temperature_ = scores.temperature(parts.task, outcome.outputs, outcome.targets)[0]
         self.decisions_ = journal.decisions(heard)
         return self
@@ -120,7 +120,7 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
             table = pa.table({"path": _files(_listed(X), Path(folder))})
             with Streams(self.net_.prepare, _unknown, plain, 0, threads=torch.get_num_threads()) as streams:
                 passes = Passes(streams, machine, "exact", store.find())
-                outputs = forward.scored(passes, self.net_, table, self._depth)
+                outputs = forward.scored(passes, self.net_, table, self._frozen)
         found = self._task.decode(outputs, temperature=self.temperature_).numpy().astype(np.float64)
         return found / found.sum(1, keepdims=True)
 
@@ -154,7 +154,7 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory(prefix="graft-") as folder:
             for name in (model.WEIGHTS, model.DESCRIPTION, model.CARD):
                 (Path(folder) / name).write_bytes(files[name])
-            held = model.read(folder, _make_task)
+            held = model.read(folder, catalog.make_task)
         self.net_, self._task = device.find(self.threads).place(held.net), held.task
         self._backbone = replace(backbones.rebuild(held.described["backbone"]), stages=self.net_.stages)
 
@@ -178,10 +178,6 @@ def _halved(data: Data, seed: int) -> Data:
     column = pa.array(np.zeros(len(data.train), np.int32))
     data = split.final_data(replace(data, train=data.train.append_column("fold", column), plan=PLAN), seed)
     return replace(data, plan=replace(data.plan, folds=0))
-
-
-def _make_task(name: str, schema: Schema, config: dict):
-    return catalog.resolve("task", name)(schema, catalog.options("task", name)(**config))
 
 
 def _unknown(table: pa.Table) -> torch.Tensor:

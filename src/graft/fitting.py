@@ -20,6 +20,7 @@ from .engine.journal import Journal, decisions, read
 from .engine.passes import Passes
 from .evidence import scores as evidence
 from .export import bundle
+from .folders import write_json
 from .readers import split
 from .report import page
 from .wiring import Parts
@@ -289,10 +290,3 @@ def tally(table: pa.Table, data: Data) -> dict[str, int]:
     flat = labels.flatten() if pa.types.is_list(labels.type) else labels
     counts = {row["values"]: row["counts"] for row in flat.value_counts().to_pylist()}
     return {name: counts.get(name, 0) for name in data.schema.classes}
-
-
-def write_json(path: Path, value: dict) -> None:
-    beside = path.with_name(path.name + ".new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    beside.replace(path)

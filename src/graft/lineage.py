@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from . import catalog
-from .core import Data, Earlier, Net, Plan, Schema, Task
+from .core import Data, Earlier, Net, Plan, Schema
 from .data import order
 from .data.streams import Streams
 from .data.texts import Texts
@@ -30,6 +29,7 @@ from .engine.passes import Passes
 from .errors import GraftError, OptionError, WeightsError
 from .export import earlier
 from .export.model import locate
+from .methods import distill
 from .spec import Spec, options
 
 KEEP = 20
@@ -53,11 +53,6 @@ class Past:
         return net
 
 
-def make_task(name: str, schema: Schema, config: dict) -> Task:
-    """A saved task out of the catalogue."""
-    return catalog.resolve("task", name)(schema, catalog.options("task", name)(**config))
-
-
 def source(spec: Spec) -> Path | None:
     """The run that the fit starts from; None where it starts from none, or from random weights."""
     weights = spec.backbone.values.get("weights")
@@ -71,7 +66,7 @@ def recall(spec: Spec, net: Net, journal: Journal) -> Past:
     start = source(spec)
     if start is None:
         return Past()
-    described, known = earlier.read(locate(start), make_task)
+    described, known = earlier.read(locate(start), catalog.make_task)
     why = _unfit(described, net)
     if why and known:
         names = ", ".join(one.name for one in known)
@@ -218,7 +213,7 @@ def held(data: Data, file: Path) -> Data:
     if kept is not None:
         return _with(data, lambda name, table: kept[0][f"{name}/{_part(data, table)}"])
     columns = {
-        f"{name}/{part}": torch.tensor(getattr(data, part)[f"earlier.{name}"].to_pylist(), dtype=torch.float32)
+        f"{name}/{part}": distill.matrix(getattr(data, part), f"earlier.{name}")
         for name in data.earlier for part in ("train", "val") if getattr(data, part) is not None
     }  # fmt: skip
     checkpoint.save(file, columns, {})
@@ -267,7 +262,7 @@ def extend(spec: Spec, data: Data, journal: Journal) -> Data:
     if spec.method.name != "extend":
         return data
     start = source(spec)
-    described, known = earlier.read(locate(start), make_task)
+    described, known = earlier.read(locate(start), catalog.make_task)
     _check_extended(described["task"]["schema"], data.schema, start)
     name, old, folder = known[-1].name, known[-1].task.schema, next(runs(start))[1]
     keep = int(getattr(options("method", spec.method), "keep", KEEP))

@@ -25,6 +25,8 @@ FLAGS = {
 }  # fmt: skip
 """Flag of the command line and argument of `Spec.make` -> the setting it is short for."""
 
+PLACES = ("target", "target_labels", "unlabelled", "teacher")
+"""Settings at the top that are paths."""
 _CHOICES = {"select_on": ("auto", "val"), "fetch": ("yes", "no", "fit-only"), "precision": ("auto", "exact", "fast"),
             "evidence": ("off", "quick", "full")}  # fmt: skip
 _LEAST = {"seed": 0, "folds": 0, "threads": 1}
@@ -326,6 +328,6 @@ def _absolute(spec: Spec) -> Spec:
     weights = values.get("weights")
     if isinstance(weights, str) and os.path.isfile(os.path.expanduser(weights)):
         values["weights"] = os.path.abspath(os.path.expanduser(weights))
-    paths = {one: getattr(spec, one) for one in ("target", "target_labels", "unlabelled", "teacher")}
+    paths = {one: getattr(spec, one) for one in PLACES}
     paths = {one: os.path.abspath(os.path.expanduser(given)) for one, given in paths.items() if given is not None}
     return replace(spec, data=Part(spec.data.name, {**spec.data.values, "path": path}), backbone=Part(name, values), **paths)

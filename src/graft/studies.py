@@ -2,16 +2,14 @@
 
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from . import catalog, modality
+from . import catalog, folders, modality
 from .core import Backbone, Run
 from .engine import journal as diary
 from .engine.device import forget_peak
@@ -111,7 +109,7 @@ class Work:
     def _tell(self, event: dict) -> None:
         # A fit claims its folder when everything has been found sound; until then a study leaves nothing behind either.
         if event.get("event") == "begun" and not (self.folder / "plan.json").exists():
-            _write(self.folder / "plan.json", self.settings)
+            folders.write_json(self.folder / "plan.json", self.settings)
         if self.on_event:
             self.on_event(event)
 
@@ -252,25 +250,13 @@ def _told(weights: str | os.PathLike, bodies: dict) -> dict:
 
 def _check_folder(folder: Path, settings: dict) -> None:
     """Raises OutputError unless the folder is new, empty, or holds a study with the same settings."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"'{folder}' is a file; give a folder that is new or empty with --out.")
-    if not any(folder.iterdir()):
-        return
-    try:
-        before = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise OutputError(f"'{folder}' is not empty and holds no study; give another folder with --out.") from None
-    now = json.loads(json.dumps(settings, default=str))
-    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    differ = folders.differing(folders.begun(folder, "study"), settings)
     if differ:
         raise OutputError(f"'{folder}' holds a study with other settings ({', '.join(differ)}); give another folder with --out.")
 
 
 def _free(data: Path) -> Path:
-    name = re.sub(r"[^\w.-]+", "_", data.name if data.is_dir() else data.stem).strip("_.-") or "data"
-    return next(path for n in count(1) if not (path := Path("runs", f"compare-{name}-{n}").absolute()).exists())
+    return folders.free("compare", folders.plain(data.name if data.is_dir() else data.stem))
 
 
 def _write_down(work: Work, found: dict) -> dict:
@@ -287,14 +273,8 @@ def _write_down(work: Work, found: dict) -> dict:
     found |= {"version": __version__, "date": start.get("date", ""), "command": start.get("command", ""), "settings": work.settings}
     found["bodies"] = [{"name": name, "stages": list(stages), "weights": file} for name, (stages, file) in work.bodies.items()]
     try:
-        _write(work.folder / "study.json", found)
+        folders.write_json(work.folder / "study.json", found)
         page = study.write(work.folder)
     except OSError as error:
         raise diary.full_disk(error, work.folder) from error
     return found | {"folder": str(work.folder), "report": str(page)}
-
-
-def _write(path: Path, value: dict) -> None:
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(beside, path)

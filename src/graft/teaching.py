@@ -46,7 +46,7 @@ def load(run: str | os.PathLike) -> Model:
     """The teacher. Raises OptionError where there is no finished run, WeightsError where its model is damaged."""
     if not Path(run).is_dir():
         raise OptionError(f"There is no run in '{run}' to learn from; give the folder of a finished one with --teacher RUN.")
-    return read(run, lambda name, schema, config: catalog.resolve("task", name)(schema, catalog.options("task", name)(**config)))
+    return read(run, catalog.make_task)
 
 
 def check(teacher: Model, schema: Schema) -> None:

@@ -131,3 +131,15 @@ def test_bodies_of_texts_keep_what_they_learnt_too(method, tmp_path):
     options = catalog.options("method", method)(epochs=2, batch=8)
     outcome = words.run(lambda *given: catalog.resolve("method", method)(*given, options), tmp_path / "run", net, made, rows)
     assert outcome.phases[-1]["phase"] == method
+
+
+@pytest.mark.parametrize("method", ["ewc", "lwf"])
+def test_less_is_forgotten_than_by_plain_fine_tuning(method, taught, tmp_path):
+    start, learnt, scored = taught
+    rows = tasks.data(tmp_path, start, rows=72, first=learnt)
+    kept, new = {}, {}
+    for one in ("finetune", method):
+        outcome, net = tasks.learn(tmp_path / one, one, start, rows, epochs=10, lr=1e-2, batch=8, patience=0)
+        kept[one], new[one] = tasks.accuracy(net, scored), outcome.scores["accuracy"]
+    assert tasks.accuracy(start, scored) > 0.9 and kept["finetune"] < 0.8
+    assert kept[method] > kept["finetune"] + 0.1 and min(new.values()) > 0.8

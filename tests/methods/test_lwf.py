@@ -43,22 +43,6 @@ def test_the_loss_is_the_papers(tmp_path):
     assert loss.item() == pytest.approx(slow, rel=1e-4)
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory):
-    return tasks.taught(tmp_path_factory.mktemp("taught"))
-
-
-def test_less_is_forgotten_than_by_plain_fine_tuning(taught, tmp_path):
-    start, learnt, scored = taught
-    rows = tasks.data(tmp_path, start, rows=72, first=learnt)
-    kept, new = {}, {}
-    for method in ("finetune", "lwf"):
-        outcome, net = tasks.learn(tmp_path / method, method, start, rows, epochs=10, lr=1e-2, batch=8, patience=0)
-        kept[method], new[method] = tasks.accuracy(net, scored), outcome.scores["accuracy"]
-    assert tasks.accuracy(start, scored) > 0.9 and kept["finetune"] < 0.8
-    assert kept["lwf"] > kept["finetune"] + 0.1 and min(new.values()) > 0.8
-
-
 def test_it_is_the_remedy_that_keeps_and_not_the_statistics_alone(taught, tmp_path):
     start, learnt, scored = taught
     rows = tasks.data(tmp_path, start, rows=48, first=learnt)

@@ -109,8 +109,7 @@ def _perform(phase: Phase, number: int, setting: Setting) -> Trained:
         setting.journal.write("kept", run=setting.run, phase=phase.name, epoch=row["epoch"], select=row["select"])
 
     def predict(table: pa.Table) -> Tensor:
-        depth = setting.net.pooled if setting.frozen >= len(setting.net.stages) else setting.frozen
-        return forward.scored(setting.passes, setting.net, table, depth, setting.task.summarise)
+        return forward.scored(setting.passes, setting.net, table, setting.frozen, setting.task.summarise)
 
     return Trained(setting.net, row["select"], row["epoch"], predict, setting.watched.get(phase.name))
 

@@ -46,8 +46,10 @@ def slices(kept: Kept, targets: Tensor, start: int, table: pa.Table, size: int =
         yield Batch(kept.take(rows), targets[rows], rows, start, table)
 
 
-def scored(passes: Passes, net: Net, table: pa.Table, depth: int, summarise: Summary = None) -> Tensor:
-    """The outputs [n, k] of a table that is scored: always in float32, the frozen part (the first `depth` steps) from what is kept."""
+def scored(passes: Passes, net: Net, table: pa.Table, frozen: int, summarise: Summary = None) -> Tensor:
+    """The outputs [n, k] of a table that is scored: always in float32, the frozen part (the first `frozen` stages; where that is all of
+    them, the pooled features) from what is kept."""
+    depth = net.pooled if frozen >= len(net.stages) else frozen
     if depth == 0:
         return outputs(net, passes.streams.plain(table), passes.machine, summarise)
     kept = passes.kept(net, depth, table, exact=True)

@@ -106,8 +106,7 @@ def score(search: Search, name: str, row: dict) -> tuple[Locked, dict]:
     data, task, split = search.parts.data, search.task, f"{search.parts.data.plan.score} ({name})"
     outcome, net = train(search, row["number"], row["setting"], replace(data, test=None))
     search.journal.write("opened", split=split, rows=len(data.test))
-    depth = net.pooled if outcome.frozen >= len(net.stages) else outcome.frozen
-    outputs, targets = forward.scored(search.passes, net, data.test, depth, task.summarise), task.encode(data.test)
+    outputs, targets = forward.scored(search.passes, net, data.test, outcome.frozen, task.summarise), task.encode(data.test)
     degrees, _ = scores.temperature(task, outcome.outputs, outcome.targets)
     measured = scores.with_intervals(task, outputs, targets, degrees, scores.groups_of(data.test))
     search.journal.write("scored", split=split, metrics=measured)
