@@ -86,11 +86,12 @@ def load(part: Part, spec: Spec) -> tuple[Backbone, object]:
 
 def source_head(part: Part, opts: object, body: Backbone) -> tuple | None:
     """The classifier the body was trained with, where its weights hold one."""
-    if backbone_row(part.name).name != "timm":
+    library = backbone_row(part.name).name
+    if library not in ("timm", "torchvision"):
         return None
-    from .backbones.from_timm import source_head
+    from importlib import import_module
 
-    return source_head(part.name, opts, body.widths[-1])
+    return import_module(f"graft.backbones.from_{library}").source_head(part.name, opts, body.widths[-1])
 
 
 def cost(body: Backbone, row: dict, data: Data, task: Task, machine: Machine) -> dict[str, rank.Cost]:
