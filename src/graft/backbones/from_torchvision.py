@@ -178,6 +178,13 @@ def fetched(name: str, version: models.WeightsEnum, fetch: str) -> Path:
     return path
 
 
+def in_cache(folder: Path) -> dict[str, Path]:
+    """{name: file} of the networks whose published weights lie in torch's folder of checkpoints, and that can be cut."""
+    names = (name for name in models.list_models(module=models) if not name.startswith("vit_"))
+    files = {name: folder / models.get_model_weights(name).DEFAULT.url.rpartition("/")[2] for name in names}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
 def _assemble(chain: Chain, origin: Origin, prepared: Prepare, kind: str | None = None) -> Backbone:
     cut = cuts.cut(chain, prepared.size, kind)
     build = {"model": origin.architecture.removeprefix("torchvision:"), "image_size": prepared.size, "cut": cut.kind}
