@@ -10,8 +10,8 @@ from ...errors import DataError, OutputError
 
 ROWS = 1000
 RANK = 96
-"""Directions that are kept: of ImageNet images that they were not made from they hold 55 % (MobileNetV2) to 88 % (graft-mini) of what features vary;
-how far a row is from all of them is one number more, so that what lies outside is not lost."""
+"""Directions that are kept: of ImageNet images that they were not made from they hold 55 % (MobileNetV2) to 88 % (graft-mini) of what
+features vary; how far a row is from all of them is one number more, so that what lies outside is not lost."""
 FORMAT = "graft-reference-2"
 _CARD = Path(__file__).with_name("references.json")
 
