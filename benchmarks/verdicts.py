@@ -95,6 +95,54 @@ def noise(rng: np.random.Generator, n: int, width: int, parts: int, told: int, m
     return verdict(difference(*(np.asarray(one, float) for one in right), folds=told, repetitions=1000), n)
 
 
+def held_out(x: np.ndarray, labels: np.ndarray, fold: np.ndarray, near: bool) -> np.ndarray:
+    """Whether each row is named rightly by what learnt from the other folds: its nearest row, or a ridge regression on -1 and 1."""
+    right = np.zeros(len(x), bool)
+    for number in range(fold.max() + 1):
+        rest, here = fold != number, fold == number
+        if near:
+            said = labels[rest][((x[here][:, None] - x[rest]) ** 2).sum(2).argmin(1)]
+        else:
+            one = np.c_[x, np.ones(len(x))]
+            weights = np.linalg.solve(one[rest].T @ one[rest] + np.eye(one.shape[1]), one[rest].T @ (2 * labels[rest] - 1))
+            said = one[here] @ weights > 0
+        right[here] = said == labels[here]
+    return right
+
+
+def repeated(rng: np.random.Generator, n: int, lead: float, near: bool, shares: tuple[int, ...]) -> list[Difference]:
+    """Two arms in 5 folds, of which the second sees the signal less clearly by `lead` (0: equal arms), judged as a fit judges them after
+    as many dealings of the rows into folds as `shares` says: first where both arms were dealt again, then where the second was not."""
+    labels = np.arange(n) % 2
+    sides = [rng.normal(size=(n, 8)) + strength * labels[:, None] for strength in (0.6, 0.6 - lead)]
+    right = np.zeros((max(shares), 2, n))
+    for number in range(max(shares)):
+        fold = np.zeros(n, int)
+        for label in (0, 1):  # stratified
+            fold[labels == label] = rng.permutation((labels == label).sum()) % 5
+        right[number] = [held_out(x, labels, fold, near) for x in sides]
+    first, second = right[:, 0], right[:, 1]
+    both = [difference(first[:share], second[:share], folds=5, repetitions=1000) for share in shares]
+    return both + [difference(first[:share], second[np.zeros(share, int)], folds=5, repetitions=1000) for share in shares[1:]]
+
+
+def repeats(repetitions: int, shares: tuple[int, ...] = (1, 3, 10)) -> None:
+    """Whether dealing the rows into folds several times narrows an interval that stays honest."""
+    print("\nStratified 5-fold: dealt once; both arms 3 and 10 times; the first alone 3 and 10 times")
+    print("| case | said of equal arms | said of a true difference | width of the interval against one dealing |\n|" + 4 * "---|")
+    for name, near in (("ridge regression", False), ("nearest neighbour", True)):
+        for n in (60, 150, 400):
+            said, widths = np.zeros((2, 2 * len(shares) - 1)), np.zeros((repetitions, 2 * len(shares) - 1))
+            for row, lead in enumerate((0.0, 0.4)):
+                for number in range(repetitions):
+                    found = repeated(np.random.default_rng([row, n, number]), n, lead, near, shares)
+                    said[row] += [verdict(one, n) in ("helped", "negative") for one in found]
+                    widths[number] = [one.high - one.low for one in found]
+            counts = [", ".join(f"{share / repetitions:.1%}" for share in line) for line in said]
+            narrower = ", ".join(f"{share:.2f}" for share in widths.mean(0) / widths.mean(0)[0])
+            print(f"| {name}, {n} rows | {counts[0]} | {counts[1]} | {narrower} |", flush=True)
+
+
 def harm(rng: np.random.Generator, n: int, lead: float, accuracy: float) -> str:
     a, b = equal_arms(rng, n, accuracy - lead / 2, lead=-lead)
     return verdict(difference(a, b), n)
@@ -137,7 +185,7 @@ def wrong(title: str, cases: list[tuple[str, Callable[[np.random.Generator], str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=200)
-    parser.add_argument("--only", choices=("equal", "noise", "harm"), help="one part")
+    parser.add_argument("--only", choices=("equal", "noise", "repeats", "harm"), help="one part")
     args = parser.parse_args()
     began, only = time.perf_counter(), args.only
     if only in (None, "equal"):
@@ -170,6 +218,8 @@ def main() -> None:
             for name, make in unsteady for k in (5, 10) for told in (k, 0)
         ]  # fmt: skip
         wrong("The same, 150 rows of 2 features: rows of folds corrected, and beside it judged as if independent", cases, args.repetitions)
+    if only in (None, "repeats"):
+        repeats(args.repetitions)
     if only in (None, "harm"):
         print("\nPlanted harm\n| case | negative | of | share |\n|---|---|---|---|")
         repetitions = max(50, args.repetitions // 4)

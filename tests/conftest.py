@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 # Set before anything imports huggingface_hub: no test may reach for the network, and none may report to anyone.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Nor may what a test does depend on the weights that its machine happens to keep.
+os.environ["HF_HUB_CACHE"] = os.environ["TORCH_HOME"] = os.path.join(tempfile.gettempdir(), "graft-tests-keep-no-weights")
 # Before numpy and torch are imported, for child processes too: threads that wait for each other make small sums many times slower.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")

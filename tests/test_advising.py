@@ -59,11 +59,12 @@ def test_no_scored_row_is_looked_at(photos, monkeypatch):
     assert seen and not set(seen) & set(data.test["path"].to_pylist())
 
 
-def test_a_body_with_other_weights_has_a_name_of_its_own(photos):
-    spec = Spec.make(str(photos), folds=0)
-    parts = advising.candidates(spec, ["graft-mini", "graft-mini=none"])
-    assert parts[1].values["weights"].endswith("none")
-    assert [part.name for part in advising.candidates(spec, ())][:2] == ["graft-mini", "gabor"]
+def test_features_are_compared_with_the_reference_where_one_is_kept(advice):
+    found, _ = advice
+    mini, gabor = (body["similarity"] for body in found["bodies"])
+    assert {"batch_norm_frechet", "mmd", "frechet", "proxy_a_distance"} <= set(mini["measures"])
+    assert "500 kept rows of ImageNet" in mini["beside"]
+    assert gabor["measures"] == {} and gabor["beside"] == ""
 
 
 def test_a_body_that_was_named_and_cannot_be_loaded_is_an_error(photos):

@@ -43,6 +43,7 @@ LAYERS = (
         "estimator",
         "checking",
         "advising",
+        "nominating",
         "measuring",
         "modality",
         "passages",
@@ -73,6 +74,8 @@ SIDEWAYS |= {("wiring", "lineage"), ("fitting", "lineage"), ("lineage", "spec"),
 SIDEWAYS |= {("chains", room) for room in ("lineage", "modality", "spec", "catalog")}
 SIDEWAYS |= {(room, "folders") for room in ("fitting", "studies", "chains", "distilling")}
 SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
+SIDEWAYS |= {("choosing", "nominating"), ("advising", "nominating")}
+SIDEWAYS |= {("nominating", room) for room in ("measuring", "modality", "spec", "catalog")}
 NEVER = {
     ("engine", room): "it runs phases and knows nothing by name: pass what it needs as an argument"
     for room in ("methods", "tasks", "backbones")

@@ -1,12 +1,9 @@
 """`graft advise`: which body, which layer and which way, measured on the learning rows before anything is trained."""
 
-import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
-from . import catalog, measuring, modality
+from . import catalog, measuring, modality, nominating
 from .advisor import rank, rules
 from .choosing import name_task
 from .core import Backbone, Data, Task
@@ -22,29 +19,6 @@ FIXED_SECONDS = 12.0
 """Reading, scoring and reporting a small set, besides passes and training."""
 
 
-def candidates(spec: Spec, named: Sequence[str], kind: str = "image") -> list[Part]:
-    """The bodies to measure: those the user named ("resnet50" or "resnet50=FILE"), else the spec's, those that ship with graft and
-    those whose weights lie in the hub's cache. kind: what the data are, "image" or "text"."""
-    if named:
-        found = []
-        for text in named:
-            name, equals, file = text.partition("=")
-            found.append(Part(name.strip(), {"weights": str(Path(file.strip()).expanduser().absolute())} if equals else {}))
-        return found
-    own = [] if spec.backbone.name == "auto" else [spec.backbone]
-    rest = [Part("minilm")] if kind == "text" else [Part("graft-mini"), Part("gabor"), *(Part(name) for name in cached())]
-    return own + [part for part in rest if part.name not in {one.name for one in own}]
-
-
-def cached() -> list[str]:
-    """timm's networks whose weights are in the local cache of the hub."""
-    from huggingface_hub import constants
-
-    root = Path(constants.HF_HUB_CACHE)
-    found = sorted(path.name for path in root.glob("models--timm--*") if any(path.glob("snapshots/*/model.safetensors")))
-    return [re.sub(r"^models--timm--", "", name) for name in found]
-
-
 def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
     """The content of advice.json. Raises GraftError where the data cannot be read, or no body can be loaded."""
     machine = device.find(spec.threads)
@@ -54,9 +28,9 @@ def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
     bodies, costs, failed = [], {}, []
     if data.schema.target not in ("class", "labels", "number"):
         raise OptionError("Layers are compared by a label for each sample, which these data have not; fit them with graft fit.")
-    for part in candidates(spec, named, data.schema.modality):
+    for part in nominating.candidates(spec, named, data.schema.modality):
         try:
-            body, opts = load(part, spec)
+            body, opts = nominating.load(part, spec)
             modality.check_body(body, data)
         except GraftError as error:
             if any(part.name == one.partition("=")[0].strip() for one in named) or part.name == spec.backbone.name:
@@ -76,21 +50,14 @@ def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
     return told(spec, data, bodies, costs, failed)
 
 
-def load(part: Part, spec: Spec) -> tuple[Backbone, object]:
-    row = backbone_row(part.name)
-    if "fetch" in catalog.options("backbone", row.name).__dataclass_fields__:
-        part = replace(part, values={"fetch": spec.fetch, **part.values})
-    opts = options("backbone", part)
-    return catalog.resolve("backbone", row.name)(part.name, opts, spec.seed), opts
-
-
 def source_head(part: Part, opts: object, body: Backbone) -> tuple | None:
     """The classifier the body was trained with, where its weights hold one."""
-    if backbone_row(part.name).name != "timm":
+    library = backbone_row(part.name).name
+    if library not in ("timm", "torchvision"):
         return None
-    from .backbones.from_timm import source_head
+    from importlib import import_module
 
-    return source_head(part.name, opts, body.widths[-1])
+    return import_module(f"graft.backbones.from_{library}").source_head(part.name, opts, body.widths[-1])
 
 
 def cost(body: Backbone, row: dict, data: Data, task: Task, machine: Machine) -> dict[str, rank.Cost]:

@@ -4,6 +4,7 @@ Plug-ins add rows through entry points of the group "graft": `backbone.NAME = "m
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +37,7 @@ _ROWS = (
     Row("backbone", "graft-mini", "graft.backbones.embedded:load", "the small body that ships with graft; offline, at once"),
     Row("backbone", "gabor", "graft.backbones.gabor:load", "a fixed bank of Gabor filters; nothing is learnt"),
     Row("backbone", "timm", "graft.backbones.from_timm:load", "any network of timm, by its own name: resnet50, vgg16, ..."),
+    Row("backbone", "torchvision", "graft.backbones.from_torchvision:load", "what timm has not: squeezenet1_0, ..., or torchvision:NAME"),
     Row("backbone", "minilm", "graft.backbones.minilm:load", "all-MiniLM-L6-v2, a small body of sentences; offline, at once", ("text",)),
     Row("backbone", "elmo", "graft.backbones.elmo:load", "ELMo: characters, then two layers that read both ways", ("text",)),
     Row("backbone", "transformers", "graft.backbones.from_transformers:load", "BERT, GPT-2, ...: a folder, or a hub's name", ("text",)),
@@ -137,3 +139,14 @@ def is_text_body(name: str) -> bool:
         return True
     last = name.lower().rpartition("/")[2]
     return any(last == family or last.startswith((f"{family}-", f"{family}_")) for family in _TEXT_BODIES)
+
+
+_TORCHVISION = (
+    r"alexnet|googlenet|squeezenet1_[01]|mobilenet_v2|mobilenet_v3_(small|large)|mnasnet[01]_\d+|shufflenet_v2_x[012]_[05]|maxvit_t|"
+    r"efficientnet_v2_[sml]|regnet_[xy]_[\d_]+[gm]f|swin(_v2)?_[tsb]|vit_[blh]_\d\d"
+)
+
+
+def is_torchvision_body(name: str) -> bool:
+    """Whether a backbone's name is "torchvision:NAME", or that of a classification network which torchvision has and timm has not."""
+    return name.startswith("torchvision:") or re.fullmatch(_TORCHVISION, name) is not None

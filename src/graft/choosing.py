@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import catalog, measuring, modality
+from . import catalog, measuring, modality, nominating
 from .advisor import rank, rules
 from .core import Backbone, Data
 from .engine.device import Machine
@@ -208,14 +208,18 @@ def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
     return replace(spec, method=Part(spec.method.name, {**spec.method.values, "seconds": seconds}))
 
 
-def name_backbone(spec: Spec, data: Data, journal: Journal) -> Spec:
-    """The embedded body where none is named; random weights for the control."""
+def name_backbone(spec: Spec, data: Data, journal: Journal, measure: bool = False) -> Spec:
+    """The embedded body where none is named or, where it may be measured, the best of those that are kept here (graft.nominating);
+    random weights for the control."""
     backbone = spec.backbone
     if backbone.name == "auto":
         if backbone.values.get("weights") not in (None, "none"):
             raise OptionError("Weights were given but no body to load them into; name it, for example --backbone mobilenetv2_100.")
         name = modality.EMBEDDED[data.schema.modality]
         why = "no body was named; this one ships with graft and needs no download (a larger one is usually better)"
+        labelled = data.schema.target in ("class", "labels", "number")
+        if measure and labelled and not backbone.values.get("weights") and spec.method.name != "scratch" and spec.teacher is None:
+            name, why = nominating.best(spec, data, journal)
         journal.decide("backbone", name, why, "--backbone")
         backbone = Part(name, backbone.values)
     if spec.method.name == "scratch":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from . import modality
-from .advisor import scores, similarity
+from .advisor import references, scores, similarity
 from .core import Backbone, Data, Net, Task
 from .data import order
 from .data.streams import Streams
@@ -58,17 +58,16 @@ def features(net: Net, table: pa.Table, passes: Passes, tick=lambda n: None) -> 
     widths = [shapes[f"tap{i}"].shape[1] for i in range(len(net.taps))]
     joined = passes.kept(net, net.pooled, table, tick=tick)
     x = joined.take(np.arange(len(joined)))["x"].numpy()
-    return dict(zip(net.names, np.split(x, np.cumsum(widths)[:-1], axis=1), strict=True))
+    names = [net.names[tap] for tap in net.taps]
+    return dict(zip(names, np.split(x, np.cumsum(widths)[:-1], axis=1), strict=True))
 
 
 def measure(
     body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int = 0, head: tuple | None = None, most: int = ROWS,
-    reference: similarity.Reference | None = None,
 ) -> Measured:  # fmt: skip
     """One row of advice.json's "bodies", from the learning rows alone: what is scored is never looked at.
 
-    head: (weight [s, width], bias [s]) of the classifier the body was trained with, for LEEP and NCE. reference: features of
-    what it was trained on, where they are kept.
+    head: (weight [s, width], bias [s]) of the classifier the body was trained with, for LEEP and NCE.
     """
     rows = drawn(data, most, seed)
     table = data.learning().take(pa.array(rows))
@@ -79,7 +78,7 @@ def measure(
         found = features(net, table, passes, journal.progress(f"{body.origin.name}: features", len(rows)))
         seconds = time.monotonic() - began
         targets = task.encode(table).numpy()
-        near = _similarity(net, table, batches, machine, found[net.names[-1]], reference, seed)
+        near = _similarity(net, table, batches, machine, found[net.names[-1]], seed)
     each = [_layer(name, x, targets, data.schema.target, seed) for name, x in found.items()]
     if head is not None and data.schema.target == "class" and found[net.names[-1]].shape[1] == head[0].shape[1]:
         each[-1] |= _source_head(found[net.names[-1]], head, targets)
@@ -97,7 +96,7 @@ def resemblance(body: Backbone, data: Data, task: Task, machine: Machine, seed: 
     net = machine.place(last_layer(body))
     table = data.learning()
     with modality.streams(body, task.encode, data.schema, seed) as batches:
-        return _similarity(net, table, batches, machine, np.zeros((0, 0)), None, seed)
+        return _similarity(net, table, batches, machine, None, seed)
 
 
 def probes(body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int = 0) -> list[dict]:
@@ -110,6 +109,19 @@ def probes(body: Backbone, data: Data, task: Task, machine: Machine, journal: Jo
     targets = task.encode(table).numpy()
     each = {name: scores.probe(x, targets, seed, data.schema.target) for name, x in found.items()}
     return [{"name": name, "probe": one.value, "interval": list(one.interval)} for name, one in each.items()]
+
+
+def last_probe(body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int, most: int) -> tuple[dict, int]:
+    """({"name", "probe", "interval", "logme"} of the last layer, of how many rows), as `measure` has them."""
+    rows = drawn(data, most, seed)
+    table = data.learning().take(pa.array(rows))
+    net = machine.place(last_layer(body))
+    with modality.streams(body, task.encode, data.schema, seed) as batches:
+        found = features(net, table, Passes(batches, machine, "auto", store.find(), Journal()))
+    targets, x = task.encode(table).numpy(), found[net.names[-1]]
+    probe = scores.probe(x, targets, seed, data.schema.target)
+    logme = scores.logme(x, targets, data.schema.target)
+    return {"name": net.names[-1], "probe": probe.value, "interval": list(probe.interval), "logme": logme}, len(rows)
 
 
 def class_counts(data: Data) -> dict[str, int]:
@@ -140,8 +152,10 @@ def _source_head(x: np.ndarray, head: tuple, targets: np.ndarray) -> dict:
     return {"leep": scores.leep(probabilities, targets), "nce": scores.nce(probabilities.argmax(1), targets)}
 
 
-def _similarity(net: Net, table: pa.Table, batches: Streams, machine: Machine, last: np.ndarray, reference, seed: int) -> dict:
-    """How near the data are to what the body was trained on, by its BatchNorm statistics, and by its reference where it has one."""
+def _similarity(net: Net, table: pa.Table, batches: Streams, machine: Machine, last: np.ndarray | None, seed: int) -> dict:
+    """How near the data are to what the body was trained on, by its BatchNorm statistics, and by the reference that is kept with it.
+
+    last: features [n, width] of the last layer, where they are there already."""
     measures: dict[str, float] = {}
     rows = order.generator(seed, "similar").permutation(len(table))[: PARTS * PART]
     parts = [batch.inputs for batch in batches.plain(table.take(pa.array(np.sort(rows))), PART) if len(batch.rows) == min(PART, len(rows))]
@@ -150,10 +164,12 @@ def _similarity(net: Net, table: pa.Table, batches: Streams, machine: Machine, l
         measures["batch_norm_frechet"] = similarity.batch_norm_frechet(
             norms.batch_mean, norms.batch_var, norms.running_mean, norms.running_var
         ).median
-    if reference is not None and reference.features.shape[1] == last.shape[1]:
+    reference = None if last is None else references.find(net.origin.sha256, batches.prepare.size)
+    if reference is not None and len(reference.mean) == last.shape[1]:
         measures |= similarity.compare(last, reference, seed)
     level, words = similarity.judge(measures)
-    return {"level": level, "words": words, "measures": measures}
+    said = "" if last is None else similarity.beside(measures, reference, net.origin.name)
+    return {"level": level, "words": words, "measures": measures, "beside": said}
 
 
 def step_cost(body: Backbone, task: Task, data: Data, machine: Machine, opts: recipe.Training) -> tuple[float, float]:

@@ -170,8 +170,9 @@ def key(spec: Spec) -> str:
 
 def backbone_row(name: str) -> Row:
     """The catalogue's row for a backbone's name: its own row, "run" for run:PATH, "transformers" for the names and folders of text
-    bodies, else "timm", whose names are not listed."""
+    bodies, "torchvision" for torchvision:NAME and what timm has not, else "timm", whose names are not listed."""
     kind = "run" if name.startswith("run:") else "transformers" if catalog.is_text_body(name) else "timm"
+    kind = "torchvision" if kind == "timm" and catalog.is_torchvision_body(name) else kind
     return next((row for row in catalog.rows("backbone") if row.name == name), None) or catalog.find("backbone", kind)
 
 

@@ -140,7 +140,7 @@ def _check_rebuild(body, samples) -> None:
 
     from .backbones import describe, rebuild
 
-    if body.origin.architecture.partition(":")[0] not in ("timm", "gabor", "transformers", "elmo"):
+    if body.origin.architecture.partition(":")[0] not in ("timm", "torchvision", "gabor", "transformers", "elmo"):
         return
     built = rebuild(json.loads(json.dumps(describe(body))), getattr(body.prepare, "tokenizer", ""))
     built.stages.load_state_dict(body.stages.state_dict())

@@ -128,7 +128,7 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     spec, data = read(lineage.settled(spec, journal), journal)
     data = lineage.extend(spec, data, journal)
     spec = choosing.name_task(spec, data, journal)
-    spec = choosing.name_backbone(spec, data, journal)
+    spec = choosing.name_backbone(spec, data, journal, measure=True)
     row = backbone_row(spec.backbone.name)
     opts = options("backbone", spec.backbone)
     backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)

@@ -3,8 +3,8 @@ import pytest
 from scipy.linalg import sqrtm
 
 from graft.advisor import similarity
-from graft.advisor.similarity import Reference
-from graft.errors import DataError, OutputError
+from graft.advisor.references import Reference
+from graft.errors import DataError
 
 
 def clouds(n: int = 40, m: int = 50, d: int = 6, apart: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -159,37 +159,25 @@ def test_of_many_rows_a_part_is_compared(monkeypatch):
     assert len(similarity._pair(x, y, 0)[0]) == 30 and similarity.mmd(x, y).value == similarity.mmd(x, y).value
 
 
-def test_a_reference_comes_back_as_it_was_saved(tmp_path):
-    x, y = clouds(40, 50)
-    kept = Reference.of("photos", y, rows=30)
-    assert kept.features.shape == (30, 6) and kept.mean == pytest.approx(y.mean(0), rel=1e-5)
-    again = Reference.load(kept.save(tmp_path / "photos.safetensors"))
-    assert again.name == "photos" and (again.features == kept.features).all() and (again.mean == kept.mean).all()
-    assert [p.name for p in tmp_path.iterdir()] == ["photos.safetensors"]
-    assert set(similarity.compare(x, again)) == {"proxy_a_distance", "mmd", "mmd_p", "frechet"}
+def test_features_are_compared_in_the_basis_of_the_reference():
+    """With every direction kept, nothing but the accuracy of float16 parts the comparison from that of the features themselves."""
+    x, y = clouds(60, 80, 6, apart=1.0)
+    found = similarity.compare(x, Reference.of("photos", y, rank=6))
+    y = y[np.sort(np.random.default_rng(0).permutation(80)[40:])]
+    assert found["mmd"] == pytest.approx(similarity.mmd(x, y).value, abs=5e-3)
+    assert found["frechet"] == pytest.approx(similarity.frechet_rows(x, y), rel=0.02)
+    assert found["proxy_a_distance"] == pytest.approx(similarity.proxy_a_distance(x, y), abs=0.15)
     with pytest.raises(DataError, match="one width"):
-        similarity.compare(x[:, :2], again)
+        similarity.compare(x[:, :2], Reference.of("photos", y))
 
 
-def test_what_is_no_reference_is_refused(tmp_path):
-    from safetensors.numpy import save_file
-
-    _, y = clouds()
-    for features, mean in ((y.astype(np.float16)[:1], y.mean(0)), (y.astype(np.float16), y.mean(0)[:2]), (y, y.mean(0))):
-        with pytest.raises(DataError, match="float16"):
-            Reference("x", features, mean.astype(np.float32))
-    with pytest.raises(DataError, match="too large for float16"):
-        Reference.of("x", 1e6 * y)
-    with pytest.raises(DataError, match="missing or damaged"):
-        Reference.load(tmp_path / "none.safetensors")
-    (tmp_path / "torn.safetensors").write_bytes(b"\x00" * 20)
-    with pytest.raises(DataError, match="missing or damaged"):
-        Reference.load(tmp_path / "torn.safetensors")
-    save_file({"features": y}, tmp_path / "weights.safetensors")
-    with pytest.raises(DataError, match="not a reference"):
-        Reference.load(tmp_path / "weights.safetensors")
-    with pytest.raises(OutputError, match="name a folder"):
-        Reference.of("x", y).save(tmp_path / "nowhere" / "x.safetensors")
+def test_what_stands_beside_the_judge():
+    x, y = clouds(60, 80, 6, apart=1.0)
+    kept = Reference.of("photos", y)
+    words = similarity.beside({"batch_norm_frechet": 0.1, **similarity.compare(x, kept)}, kept, "body")
+    assert "40 kept rows of photos" in words and "MMD" in words and "proxy A-distance" in words
+    assert similarity.beside({"batch_norm_frechet": 0.1}, None, "body").startswith("No sample of what body was trained on is kept")
+    assert similarity.beside({}, None, "body") == "", "judge has said so already"
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, OutputError
+from ..errors import DataError
 from ..heads import logistic
+from .references import Reference
 
 EPSILON = 1e-5
 """Added to running variances, as BatchNorm itself adds it: a channel that never varied says nothing when it does not vary."""
 ROWS = 1000
 """Rows of each side that are compared; more of them change little and cost their square."""
 PERMUTATIONS = 200
-FORMAT = "graft-reference-1"
 BATCH_NORM = "batch_norm_frechet"
 LIMITS = {BATCH_NORM: (0.10, 0.20), "mmd": (0.06, 0.15), "frechet": (0.75, 0.95), "proxy_a_distance": (1.6, None)}
 """Up to the first value the data count as similar, from the second as different; in between nothing is said.
@@ -189,63 +188,10 @@ def _pair(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarr
     return tuple(a if len(a) <= ROWS else a[np.sort(rng.permutation(len(a))[:ROWS])] for a in (x, y))
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What is kept with a body so that data can be compared with its source: name of the source, features float16 [m, d] of a
-    sample of it at the body's last layer, and their mean float32 [d] (of all rows, where more were there). No images."""
-
-    name: str
-    features: np.ndarray
-    mean: np.ndarray
-
-    def __post_init__(self) -> None:
-        right = self.features.ndim == 2 and len(self.features) > 1 and self.mean.shape == self.features.shape[1:]
-        if not right or self.features.dtype != np.float16 or self.mean.dtype != np.float32:
-            raise DataError("A reference is features [rows, width] in float16 and their mean [width] in float32; make it again.")
-        if not (np.isfinite(self.features).all() and np.isfinite(self.mean).all()):
-            raise DataError("A reference has values that are not finite, or too large for float16; make it again from sound features.")
-
-    @classmethod
-    def of(cls, name: str, features: np.ndarray, rows: int = ROWS, seed: int = 0) -> "Reference":
-        """A sample of at most `rows` rows of features [n, d]. Raises DataError for features that float16 cannot hold."""
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(features))[:rows])
-        with np.errstate(over="ignore"):
-            kept = np.asarray(features)[drawn].astype(np.float16)
-        return cls(name, kept, np.asarray(features).mean(0, dtype=np.float64).astype(np.float32))
-
-    def save(self, path: str | Path) -> Path:
-        """One safetensors file, written beside and renamed. Raises OutputError."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            save_file({"features": self.features, "mean": self.mean}, part, {"format": FORMAT, "name": self.name})
-            part.replace(path)
-        except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
-            raise OutputError(f"The reference {path} cannot be written; name a folder that is there and has room.") from error
-        return path
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Reference":
-        """Raises DataError where the file is missing, damaged or something else."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                about = file.metadata() or {}
-                if about.get("format") != FORMAT or {"features", "mean"} != set(file.keys()):
-                    raise DataError(f"{path} is not a reference of a body; give a file that Reference.save wrote.")
-                return cls(about.get("name", ""), file.get_tensor("features"), file.get_tensor("mean"))
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is missing or damaged as a reference; make or copy it again.") from error
-
-
 def compare(features: np.ndarray, reference: Reference, seed: int = 0) -> dict[str, float]:
-    """{"proxy_a_distance", "mmd", "mmd_p", "frechet"} of features [n, d] and a reference's. Raises DataError for another width."""
-    other = reference.features.astype(np.float32)
+    """{"proxy_a_distance", "mmd", "mmd_p", "frechet"} of features [n, d] and a reference's, in its basis. Raises DataError for another
+    width."""
+    features, other = reference.reduce(features), reference.rows.astype(np.float32)
     found = mmd(features, other, seed=seed)
     return {
         "proxy_a_distance": proxy_a_distance(features, other, seed),
@@ -272,6 +218,16 @@ def judge(measures: Mapping[str, float | None]) -> tuple[str, str]:
     shown = [name for name in there if level == "unknown" or levels[name] == level]
     words = "; ".join(f"{_SHOWN[name]}: {there[name]:.2f} ({_limits(name)})" for name in shown)
     return level, f"{words[0].upper()}{words[1:]}."
+
+
+def beside(measures: Mapping[str, float | None], reference: Reference | None, body: str) -> str:
+    """What the measures on features say beside those that `judge` listens to, or that there are none; "" where neither is of interest."""
+    if reference is not None and "mmd" in measures:
+        found = f"proxy A-distance {measures['proxy_a_distance']:.2f} of 2, MMD {measures['mmd']:.3f}, Frechet {measures['frechet']:.2f}"
+        return f"Features against {len(reference.rows)} kept rows of {reference.name}: {found}."
+    if BATCH_NORM in measures:
+        return f"No sample of what {body} was trained on is kept, so its features are not compared with any."
+    return ""
 
 
 def _level(name: str, value: float) -> str:

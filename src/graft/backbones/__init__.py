@@ -51,6 +51,10 @@ def _built(origin: Origin, prepared: Prepare | TextPrepare) -> Backbone:
         from . import from_timm
 
         return from_timm.rebuild(origin.build, origin, prepared)
+    if kind == "torchvision":
+        from . import from_torchvision
+
+        return from_torchvision.rebuild(origin.build, origin, prepared)
     if kind == "gabor":
         from . import gabor
 

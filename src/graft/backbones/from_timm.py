@@ -217,9 +217,4 @@ def source_head(name: str, options: Options, width: int) -> tuple[Tensor, Tensor
     path = options.weights
     if path in (None, "hub"):
         path = hub_file(name.removeprefix("timm:"), timm.create_model(name.removeprefix("timm:")).pretrained_cfg, options.fetch != "no")
-    tensors, _ = weights.read(path)
-    for prefix in weights.CLASSIFIERS:
-        weight, bias = tensors.get(f"{prefix}.weight"), tensors.get(f"{prefix}.bias")
-        if weight is not None and bias is not None and weight.ndim == 2 and weight.shape[1] == width:
-            return weight.float(), bias.float()
-    return None
+    return weights.linear_head(weights.read(path)[0], width)

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 Items = list[tuple[str, nn.Module]]
 
-_CONTAINERS = ("blocks", "stages", "layers", "features", "trunk", "network", "body", "levels")
+_CONTAINERS = ("blocks", "stages", "layers", "features", "trunk", "network", "body", "levels", "trunk_output")
 _HEADS = ("head", "head_dist", "fc", "classifier", "head_drop", "fc_norm", "AuxLogits")
 
 

@@ -183,6 +183,15 @@ def fit(model: nn.Module, tensors: dict[str, Tensor], drop: tuple[str, ...] = CL
                 value.copy_(tensors[name])
 
 
+def linear_head(tensors: dict[str, Tensor], width: int) -> tuple[Tensor, Tensor] | None:
+    """(weight [classes, width], bias [classes]) of the only linear classifier among a file's tensors, or None."""
+    for prefix in (*CLASSIFIERS, "classifier.1"):
+        weight, bias = tensors.get(f"{prefix}.weight"), tensors.get(f"{prefix}.bias")
+        if weight is not None and bias is not None and weight.ndim == 2 and weight.shape[1] == width:
+            return weight.float(), bias.float()
+    return None
+
+
 def _finite(values: Tensor) -> bool:
     """A sum is cheap, and whatever is not finite shows in it; one that overflows is looked into."""
     return bool(torch.isfinite(values.sum(dtype=torch.float32))) or bool(torch.isfinite(values).all())

@@ -46,7 +46,7 @@ def lines(found: dict, out: str | None) -> list[str]:
         for one in found["strategies"][:8]
     ]  # fmt: skip
     said = [table(rows, ("", "body", "way", f"{found['metric']} [95 %]", "", "about", "licence")), ""]
-    said += [f"{one['name']}: {one['similarity']['words']}" for one in found["bodies"]]
+    said += [f"{one['name']}: {one['similarity']['words']} {one['similarity'].get('beside', '')}".rstrip() for one in found["bodies"]]
     first = found["strategies"][0]
     said += ["", found["agreement"], "", f"first because {'; '.join(first['reasons'])}"]
     said += [f"left out: {one['name']}: {one['why']}" for one in found["left_out"]]

@@ -134,7 +134,7 @@ def _similarity(body: dict) -> dict | None:
     word, mark = LIKENESS.get(str(found.get("level")), ("Likeness to the source not known", "?"))
     measures = found.get("measures") if isinstance(found.get("measures"), dict) else {}
     pairs = [(DISTANCES.get(k, str(k).replace("_", " ")), tables.said(v)) for k, v in measures.items() if v is not None]
-    return {"word": word, "mark": mark, "words": str(found.get("words") or ""), "measures": pairs}
+    return {"word": word, "mark": mark, "words": f"{found.get('words') or ''} {found.get('beside') or ''}".strip(), "measures": pairs}
 
 
 def _layers(layers: list[dict], best: str) -> tuple[list[str], list[dict]]:
