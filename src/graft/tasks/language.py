@@ -106,7 +106,7 @@ class Loss:
         ids = _fitted(targets, outputs.shape[1])
         return losses.causal(outputs, ids, ids >= 0) if self.causal else losses.masked(outputs, _hidden(ids))
 
-    def of_net(self, net: Net, batch: Batch) -> Tensor:
+    def of_net(self, net: Net, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """The loss of a net on a batch, see `objective`: what has to be used where tokens are hidden, and holds less memory."""
         return objective(net, batch, self.causal, self.share)
 
