@@ -233,3 +233,22 @@ def test_frozen_texts_take_the_measured_layer_from_learning_rows_alone(bert, spl
     parts, (told,) = assembled(table)
     assert parts.data.plan.folds and told["value"] == "layer3" and parts.task.layers == () and "free" in told["reason"]
     assert wiring.assemble(Spec.make(splits, backbone=bert, method="finetune"), Journal()).task.layers == ()
+
+
+def test_embeddings_stay_frozen_where_texts_are_fine_tuned_and_few(bert, splits, tmp_path, monkeypatch):
+    from graft import choosing, wiring
+    from graft.engine.journal import Journal
+
+    def frozen(data, **values):
+        heard = []
+        parts = wiring.assemble(Spec.make(data, backbone=bert, evidence="off", **values), Journal(heard.append))
+        told = {row["value"] for row in heard if row["event"] == "decision" and row["what"] == "freeze" and row["flag"] == "--freeze none"}
+        return parts.spec.method.values.get("freeze"), told
+
+    assert frozen(splits, method="finetune") == ("embeddings", {"embeddings"})
+    assert frozen(splits, method="finetune", freeze="none") == ("none", set())
+    assert frozen(splits, method="finetune", freeze="layer1") == ("layer1", set())
+    assert frozen(splits, method="lp_ft")[1] == set()
+    assert frozen(str(sets.tagged(tmp_path / "data.conll")), method="finetune") == (None, set())
+    monkeypatch.setattr(choosing, "MANY_TEXTS", 10)
+    assert frozen(splits, method="finetune") == (None, set())

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from graft.errors import DataError, OptionError
@@ -85,7 +87,7 @@ def test_neighbouring_rows_stay_on_one_side_of_a_split(tmp_path):
     numbers = {name: {int(one.rpartition(":")[2]) for one in table["path"].to_pylist()} for name, table in tables.items()}
     assert all(150 < len(numbers[name]) < 250 for name in ("val", "test")) and sum(map(len, numbers.values())) == 1000
     whole = sorted((line, name) for name, some in numbers.items() for line in some)
-    assert sum(one[1] != other[1] for one, other in zip(whole, whole[1:])) < 50
+    assert sum(one[1] != other[1] for one, other in itertools.pairwise(whole)) < 50
     # Short files are sections of their own.
     for i in range(60):
         write(tmp_path / "many" / f"{i:02d}.txt", "One.\nTwo.\n")

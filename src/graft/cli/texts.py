@@ -12,6 +12,7 @@ from ..errors import DataError, OptionError
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 SHEETS = (".jsonl", ".ndjson", ".parquet", ".pq")
+_KINDS = ".csv, .tsv, .jsonl, .parquet"
 LINES = (".txt", ".text")
 GUESSED = ("text", "sentence", "review", "question")
 """Columns that are taken where none is named, in this order."""
@@ -43,13 +44,9 @@ def find(words: Sequence[str], column: str = "", context: str = "") -> list[tupl
         elif _suffix(word) in LINES:
             found += _beside(_file(word), context)
         elif os.path.isdir(word):
-            raise DataError(
-                f"'{word}' is a folder; give a text, a table (.csv, .tsv, .jsonl, .parquet), a .txt file, or - for lines on stdin."
-            )
+            raise DataError(f"'{word}' is a folder; give a text, a table ({_KINDS}), a .txt file, or - for lines on stdin.")
         elif os.path.isfile(word):
-            raise DataError(
-                f"'{word}' is neither a table (.csv, .tsv, .jsonl, .parquet) nor a list of texts (.txt); rename it, or give the text itself."
-            )
+            raise DataError(f"'{word}' is neither a table ({_KINDS}) nor a list of texts (.txt); rename it, or give the text itself.")
         else:
             found += _beside([(_short(word), word)], context)
     if not found:

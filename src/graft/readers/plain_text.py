@@ -18,7 +18,7 @@ UNITS = ("auto", "line", "paragraph", "file")
 LINES = 40
 """Lines of a paragraph, on average, above which empty lines do not part paragraphs but chapters, or stand there by accident."""
 SECTIONS, LONGEST = 50, 250
-"""Neighbouring rows stay on one side of every split, since they tell of the same: in so many sections of a split, of so many rows at most."""
+"""Neighbouring rows stay on one side of a split, for they tell of the same: so many sections in all, of so many rows at most."""
 _TEXTS = Wanted((".txt",), "texts", kinds("text", "texts"), "put .txt files into it", "plain_text")
 
 
