@@ -56,7 +56,7 @@ class Texts:
     def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
         """Row numbers of each batch of an epoch: shuffled, then sorted by length within pools of some batches, whose order is drawn."""
         drawn = order.batches(stream, classes, self.seed, *tag)
-        lengths, found = self.lengths(stream.table), []
+        lengths, found = self._lengths(stream.table), []
         for first in range(0, len(drawn), POOL):
             pool = np.concatenate(drawn[first : first + POOL])
             pool = pool[np.argsort(lengths[pool], kind="stable")]
@@ -79,7 +79,7 @@ class Texts:
         if not len(table):
             return
         targets, tokens = self.encode(table), self.tokens(table)
-        by_length = np.argsort(self.lengths(table), kind="stable")
+        by_length = np.argsort(self._lengths(table), kind="stable")
         for first in range(0, len(table), batch):
             rows = by_length[first : first + batch]
             index = torch.from_numpy(rows)
@@ -115,13 +115,13 @@ class Texts:
             self._tables[id(table)] = kept = table, [_digest(row) for row in zip(*columns)]
         return kept[1]
 
-    def lengths(self, table: pa.Table) -> np.ndarray:
+    def _lengths(self, table: pa.Table) -> np.ndarray:
         """How many tokens the rows [n] have."""
         return np.array([len(one) for one in self.tokens(table)], np.int64)
 
     def cells(self, table: pa.Table) -> np.ndarray:
         """How many tokens the rows [n] have when they are padded for a frozen pass: the next multiple of STEP, or the body's length."""
-        lengths = self.lengths(table)
+        lengths = self._lengths(table)
         return np.minimum(np.maximum(-(-lengths // STEP) * STEP, STEP), max(self.prepare.length, int(lengths.max(initial=1))))
 
     def inputs(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[State]:
