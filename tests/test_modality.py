@@ -196,3 +196,59 @@ def test_every_kind_of_text_can_be_checked(write, bert, tmp_path):
     data = write(tmp_path / {sets.tagged: "data.conll", sets.asked: "data.json"}.get(write, "data"))
     told = api.check(Spec.make(str(data), backbone=bert))
     assert told["modality"] == "text" and told["counts"]["train"] and any("one class" in words for words in told["left_out"])
+
+
+def test_one_question_about_two_contexts_is_no_copy(bert, tmp_path):
+    data = sets.asked(tmp_path / "data.json")
+    copies = ("exact_duplicates", "near_duplicates", "duplicates_with_other_labels")
+    assert not [one for one in api.check(Spec.make(str(data), backbone=bert))["findings"] if one["kind"] in copies]
+    held = json.loads(data.read_text())
+    again = json.loads(json.dumps(held["data"][0]["paragraphs"][7]))
+    again["qas"][0]["id"] = "again"
+    held["data"][0]["paragraphs"].append(again)
+    data.write_text(json.dumps(held))
+    found = {one["kind"]: one for one in api.check(Spec.make(str(data), backbone=bert))["findings"]}
+    assert set(found["exact_duplicates"]["files"]) <= {"again", "q07"} and found["exact_duplicates"]["count"] == 1
+
+
+def test_frozen_texts_take_the_measured_layer_from_learning_rows_alone(bert, splits, table, tmp_path, monkeypatch):
+    from graft import choosing, measuring, wiring
+    from graft.engine.journal import Journal
+
+    def assembled(data, **values):
+        heard = []
+        parts = wiring.assemble(Spec.make(data, backbone=bert, method="extract", evidence="off", **values), Journal(heard.append))
+        return parts, [row for row in heard if row["event"] == "decision" and row["what"] == "layer"]
+
+    seen, features = [], measuring.features
+    monkeypatch.setattr(measuring, "features", lambda net, rows, *rest: seen.extend(rows["path"].to_pylist()) or features(net, rows, *rest))
+    parts, (told,) = assembled(splits)
+    assert told["flag"] == "--layers" and seen and not set(seen) & set(parts.data.test["path"].to_pylist())
+    probe = lambda name, value: {"name": name, "probe": value, "interval": [value - 0.02, value + 0.02]}  # noqa: E731
+    each = [probe("embeddings", 0.6), probe("layer1", 0.9), probe("layer2", 0.7), probe("layer3", 0.7)]
+    monkeypatch.setattr(choosing.measuring, "probes", lambda *given: each)
+    parts, (told,) = assembled(splits)
+    assert told["value"] == "layer1" and "0.900" in told["reason"] and parts.task.layers == ("layer1",)
+    assert assembled(splits, layers="layer2")[1] == [] and assembled(splits, sets=["task.pool=attention"])[1] == []
+    parts, (told,) = assembled(table)
+    assert parts.data.plan.folds and told["value"] == "layer3" and parts.task.layers == () and "free" in told["reason"]
+    assert wiring.assemble(Spec.make(splits, backbone=bert, method="finetune"), Journal()).task.layers == ()
+
+
+def test_embeddings_stay_frozen_where_texts_are_fine_tuned_and_few(bert, splits, tmp_path, monkeypatch):
+    from graft import choosing, wiring
+    from graft.engine.journal import Journal
+
+    def frozen(data, **values):
+        heard = []
+        parts = wiring.assemble(Spec.make(data, backbone=bert, evidence="off", **values), Journal(heard.append))
+        told = {row["value"] for row in heard if row["event"] == "decision" and row["what"] == "freeze" and row["flag"] == "--freeze none"}
+        return parts.spec.method.values.get("freeze"), told
+
+    assert frozen(splits, method="finetune") == ("embeddings", {"embeddings"})
+    assert frozen(splits, method="finetune", freeze="none") == ("none", set())
+    assert frozen(splits, method="finetune", freeze="layer1") == ("layer1", set())
+    assert frozen(splits, method="lp_ft")[1] == set()
+    assert frozen(str(sets.tagged(tmp_path / "data.conll")), method="finetune") == (None, set())
+    monkeypatch.setattr(choosing, "MANY_TEXTS", 10)
+    assert frozen(splits, method="finetune") == (None, set())

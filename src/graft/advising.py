@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from . import catalog, measuring, modality, nominating
 from .advisor import rank, rules
-from .choosing import name_task
+from .choosing import name_task, text_epochs
 from .core import Backbone, Data, Task
 from .engine import device
 from .engine.device import Machine
@@ -71,8 +71,9 @@ def cost(body: Backbone, row: dict, data: Data, task: Task, machine: Machine) ->
         return out
     opts = catalog.options("method", "lp_ft")()
     each, memory = measuring.step_cost(body, task, data, machine, opts)
+    rounds = text_epochs(opts.batch, count) if data.schema.modality == "text" else recipe.epochs(opts, count)
     # Optimizer, loading and scoring come to about a quarter of the passes.
-    seconds = frozen + 1.25 * each * count * recipe.epochs(opts, count) * (passes + 1 if data.plan.folds else 1)
+    seconds = frozen + 1.25 * each * count * rounds * (passes + 1 if data.plan.folds else 1)
     return out | {"lp_ft": rank.Cost(seconds, memory), "finetune": rank.Cost(seconds, memory)}
 
 

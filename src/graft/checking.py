@@ -136,9 +136,13 @@ def _by_features(
     # The texts of all splits may share their names, so they are known by their places.
     place = {path: i for i, path in enumerate(facts.path)}
     at = rows if texts else np.array([place[path] for path in part.paths])
-    known = duplicates.Rows([facts.digest[i] for i in at], part.paths, part.labels, part.splits, noun)
+    beside = part.table["context"].to_pylist() if "context" in part.table.column_names else None
+    digests = [facts.digest[i] for i in at]
+    if beside is not None:
+        digests = [passages.joined_digest(one, context) for one, context in zip(digests, beside, strict=True)]
+    known = duplicates.Rows(digests, part.paths, part.labels, part.splits, noun)
     # Thumbnails alone: features find a few more cropped copies and cost a second pass (benchmarks/planted.py --embeddings).
-    alike = Passages([facts.text[i] for i in at]) if texts else copies.Pictures(facts.small[at])
+    alike = Passages([facts.text[i] for i in at], beside) if texts else copies.Pictures(facts.small[at])
     found, words = duplicates.find(known, alike, seed=spec.seed)
     left_out += words
     classes = data.schema.target == "class"

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import catalog, measuring, modality, nominating
 from .advisor import rank, rules
-from .core import Backbone, Data
+from .core import Backbone, Data, Task
 from .engine.device import Machine
 from .engine.journal import Journal
 from .errors import OptionError
@@ -87,13 +87,30 @@ def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
     if "epochs" in spec.method.values:
         return spec
     batch = spec.method.values.get("batch", known["batch"].default)
-    epochs = max(2, min(10, round(TEXT_STEPS * batch / max(len(data.train), 1))))
+    epochs = text_epochs(batch, len(data.train))
     why = f"about {TEXT_STEPS} steps within 2 to 10 rounds are what a text body needs"
     journal.decide("epochs", str(epochs), why, "--epochs")
     return replace(spec, method=Part(spec.method.name, {**spec.method.values, "epochs": epochs}))
 
 
+def name_frozen(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
+    """The embeddings of words stay as they are where texts with one label each are fine-tuned and are not very many."""
+    asked = spec.method.name != "finetune" or "freeze" in spec.method.values or data.schema.target not in ("class", "labels", "number")
+    if asked or data.schema.modality != "text" or body.names[0] != "embeddings" or len(data.train) > MANY_TEXTS:
+        return spec
+    why = f"in {len(data.train):,} texts most words are too rare to be learnt anew, and their table takes a seventh of a step"
+    journal.decide("freeze", "embeddings", why, "--freeze none")
+    return replace(spec, method=Part(spec.method.name, {**spec.method.values, "freeze": "embeddings"}))
+
+
+def text_epochs(batch: int, rows: int) -> int:
+    """Rounds over so many texts in which a body is fine-tuned."""
+    return max(2, min(10, round(TEXT_STEPS * batch / max(rows, 1))))
+
+
 TEXT_STEPS = 500
+MANY_TEXTS = 20_000
+"""Up to which the embeddings stay frozen; a guess, where docs/benchmarks.md has measured 8,000."""
 _ALIKE = (0.9, "the layers of a text body are more alike than those of an image body")
 TEXT_RATES = {
     "finetune": {"decay": _ALIKE, "smoothing": (0.0, "the temperature calibrates")},
@@ -122,11 +139,11 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
     if data.schema.target == "none":
         return name_unlabelled(spec, journal)
     if spec.method.name != "auto":
-        return spec
+        return name_text_layer(spec, data, body, machine, journal)
     head = spec.task.values.get("head", "auto")
     if head in ("svm_rbf", "knn"):
         journal.decide("method", "extract", f"a head of kind {head} cannot learn by gradient descent", "--method")
-        return replace(spec, method=Part("extract", spec.method.values))
+        return name_text_layer(replace(spec, method=Part("extract", spec.method.values)), data, body, machine, journal)
     if spec.teacher is not None:
         journal.decide("method", "distill", "a teacher was named", "--method")
         return replace(spec, method=Part("distill", spec.method.values))
@@ -144,6 +161,11 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
     spec = replace(spec, method=Part(method, spec.method.values))
     if method != "extract" or rule.layers == "last" or spec.task.values.get("layers") or len(body.names) < 2:
         return spec
+    return name_layer(spec, data, body, task, machine, journal)
+
+
+def name_layer(spec: Spec, data: Data, body: Backbone, task: Task, machine: Machine, journal: Journal) -> Spec:
+    """The layer whose frozen features a linear head does best on: the last, unless an earlier one is clearly better."""
     layers = measuring.probes(body, data, task, machine, journal, spec.seed)
     best = rank.best_layer(layers)
     scores = {one["name"]: one["probe"] for one in layers}
@@ -153,6 +175,21 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
     words = f"a linear head has {scores[best]:.3f} on it and {scores[body.names[-1]]:.3f} on the last, in cross-validation on learning rows"
     journal.decide("layer", best, words, "--layers")
     return replace(spec, task=Part(spec.task.name, {**spec.task.values, "layers": (best,)}))
+
+
+def name_text_layer(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
+    """Of frozen texts the measured layer, for the last ones have turned to what the body was trained for; what the user named stays."""
+    asked = spec.task.values.get("layers") or spec.task.values.get("pool") == "attention"
+    if data.schema.modality != "text" or spec.method.name != "extract" or asked or len(body.names) < 2:
+        return spec
+    if data.schema.target not in ("class", "labels", "number"):
+        return spec
+    if data.plan.folds:
+        why = "every row is scored in its fold, so none is free to measure layers on"
+        journal.decide("layer", body.names[-1], why, "--layers, --folds 0")
+        return spec
+    task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
+    return name_layer(spec, data, body, task, machine, journal)
 
 
 def name_bridge(spec: Spec, data: Data, journal: Journal) -> Spec:

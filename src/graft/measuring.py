@@ -100,10 +100,11 @@ def resemblance(body: Backbone, data: Data, task: Task, machine: Machine, seed: 
 
 
 def probes(body: Backbone, data: Data, task: Task, machine: Machine, journal: Journal, seed: int = 0) -> list[dict]:
-    """{"name", "probe", "interval"} of every layer, first to last, by cross-validation on the learning rows."""
+    """{"name", "probe", "interval"} of every layer, first to last, by cross-validation on the learning rows; texts are pooled as
+    the task pools them."""
     rows = drawn(data, ROWS, seed)
     table = data.learning().take(pa.array(rows))
-    net = machine.place(every_layer(body))
+    net = machine.place(every_layer(body, task.pool if data.schema.modality == "text" else "auto"))
     with modality.streams(body, task.encode, data.schema, seed) as batches:
         found = features(net, table, Passes(batches, machine, "auto", store.find(), Journal()))
     targets = task.encode(table).numpy()

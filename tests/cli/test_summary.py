@@ -52,6 +52,14 @@ def test_without_labels_it_says_what_changed_and_what_to_do_next(tmp_path):
     assert f"graft fit LABELLED -b run:{tmp_path}" in places(tmp_path) and "predict" not in places(tmp_path)
 
 
+def test_a_language_model_that_fills_in_hidden_tokens_serves_as_a_body(tmp_path):
+    (tmp_path / "data.json").write_text('{"schema": {"modality": "text", "target": "language"}}')
+    (tmp_path / "spec.toml").write_text('[task]\nname = "language"\nkind = "masked"\n')
+    assert f"graft fit LABELLED -b run:{tmp_path}" in places(tmp_path) and "predict" not in places(tmp_path)
+    (tmp_path / "spec.toml").write_text('[task]\nname = "language"\nkind = "causal"\n')
+    assert f"graft predict {tmp_path / 'model'} 'A TEXT'..." in places(tmp_path)
+
+
 TARGET = {"rows": 40, "labelled": 40, "verdict": "helped", "accuracy": {"value": 0.75, "interval": [0.6, 0.86]}}
 
 

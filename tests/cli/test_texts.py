@@ -1,5 +1,7 @@
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from graft.cli.texts import find, names, pairs, told
@@ -41,6 +43,14 @@ def test_questions_with_their_context(tmp_path):
     assert find(["who?"], context=put(tmp_path, "c.txt", "Ann\ncame\n")) == [("who?", ("who?", "Ann\ncame"))]
 
 
+def test_tables_that_a_fit_reads_are_read(tmp_path):
+    lines = put(tmp_path, "a.jsonl", '{"id": 1, "review": "fine"}\n\n{"id": 2}\n{"review": "dull", "page": "p"}\n')
+    assert find([lines]) == [("a.jsonl:1", "fine"), ("a.jsonl:3", ""), ("a.jsonl:4", "dull")]
+    assert find([lines], context="page")[2] == ("a.jsonl:4", ("dull", "p"))
+    pq.write_table(pa.table({"n": [1, 2], "words": [["Ada", "wrote"], ["Bob"]]}), tmp_path / "a.parquet")
+    assert find([str(tmp_path / "a.parquet")], "words") == [("a.parquet:1", ["Ada", "wrote"]), ("a.parquet:2", ["Bob"])]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "column", "words"),
     [
@@ -53,7 +63,10 @@ def test_questions_with_their_context(tmp_path):
         ("a.csv", b"text\n\xff\xfe\n", "", "not encoded in UTF-8"),
         ("a.txt", b"\xff\n", "", "not encoded in UTF-8"),
         ("a.txt", "\n\n", "", "There is no text to predict"),
-        ("a.parquet", "x", "", "neither a table"),
+        ("a.doc", "x", "", "neither a table"),
+        ("a.parquet", "x", "", "cannot be read as Parquet"),
+        ("a.jsonl", '{"text": 3}\n', "", "Line 1 of .* holds no text"),
+        ("a.jsonl", '{"body": "x", "id": 1}\n', "", "has the columns 'body', 'id'; name the one"),
     ],
 )
 def test_each_kind_of_bad_input_is_told_in_one_sentence(tmp_path, name, content, column, words):

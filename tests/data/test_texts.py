@@ -5,7 +5,7 @@ from tests import texts
 
 from graft.core import Stream, TextPrepare
 from graft.data.streams import names
-from graft.data.texts import STEP, Texts
+from graft.data.texts import EVEN, STEP, Texts
 
 PREPARE = TextPrepare(texts.tokenizer().to_str(), length=64, pad=0)
 
@@ -38,6 +38,18 @@ def test_an_epoch_has_every_row_once_with_its_own_target_and_little_padding():
     drawn = np.random.default_rng(0).permutation(40)
     unsorted = sum(max(lengths[row] for row in drawn[i : i + 6]) * len(drawn[i : i + 6]) for i in range(0, 40, 6))
     assert cells < 0.85 * unsorted, "batches of like lengths hold less padding than drawn ones"
+
+
+def test_the_texts_of_a_batch_are_next_to_each_other_in_length():
+    """Of the texts of a pool the shortest go together, and each batch is padded to its own longest, by one token at most."""
+    rows = table(rows=300)
+    with made() as source:
+        lengths = np.array([len(one) for one in source.tokens(rows)])
+        for batches in (list(source.epoch(Stream(rows, batch=6), ("a", 1))), list(source.plain(rows, 6))):
+            held = sorted(sorted(lengths[batch.rows.numpy()].tolist()) for batch in batches)
+            assert [length for batch in held for length in batch] == sorted(lengths.tolist())
+            padded = [batch.inputs["mask"].shape[1] for batch in batches]
+            assert all(0 <= width - lengths[batch.rows.numpy()].max() < EVEN for width, batch in zip(padded, batches, strict=True))
 
 
 def test_batches_depend_on_the_seed_and_the_tag_alone():

@@ -7,7 +7,7 @@ import torch
 from tests import nets
 
 from graft.core import Group, Phase, Stream
-from graft.engine import checkpoint, execute
+from graft.engine import checkpoint, execute, forward
 from graft.engine.journal import Journal, read
 
 FAST = {"epochs": 3, "batch": 4}
@@ -111,6 +111,15 @@ def test_fine_tuning_that_harms_is_not_kept(rows, tmp_path):
     # Where the start was kept, the head is solved once more, on the selecting rows too.
     assert [row["phase"] for row in again] == (["head, all rows"] if tuned["epoch"] == 0 else [])
     assert tuned["epoch"] == 0, "a rate of 5 should have harmed; give the test a worse one"
+
+
+def test_selecting_rows_are_run_once_an_epoch_and_a_drawn_head_is_no_candidate(rows, tmp_path, monkeypatch):
+    counted, real = [], forward.outputs
+    monkeypatch.setattr(execute.forward, "outputs", lambda *given, **more: counted.append(1) or real(*given, **more))
+    outcome, place = run(tmp_path / "run", "finetune", rows, nets.task(), lr=3e-3)
+    assert len(counted) == 3 and outcome.phases[0]["epoch"] in (1, 2, 3)
+    with nets.passes(nets.task(), "light", precision="exact").streams as streams:
+        assert torch.equal(outcome.outputs, real(place.net, streams.plain(rows.val), place.machine))
 
 
 def test_extras_are_checkpointed_and_learn(rows, tmp_path):

@@ -54,3 +54,15 @@ def test_outputs_stand_in_the_order_of_the_rows_however_the_batches_come():
     passes = Passes(streams, machine, "exact", None)
     for depth in (0, 1, 2, net.pooled):
         torch.testing.assert_close(forward.scored(passes, net, table, depth), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_embeddings_that_stayed_frozen_are_looked_up_and_not_kept(monkeypatch):
+    made = words.task()
+    net, table = words.net(made), words.table(8, 3)
+    with Texts(net.prepare, made.encode, 0) as streams:
+        passes = Passes(streams, Machine(torch.device("cpu")), "exact")
+        kept, real = [], passes.kept
+        monkeypatch.setattr(passes, "kept", lambda net, stop, *rest, **more: kept.append(stop) or real(net, stop, *rest, **more))
+        found = [forward.scored(passes, net, table, frozen) for frozen in (0, 1, 2, 3)]
+    assert kept == [2, net.pooled] and torch.equal(found[0], found[1])
+    assert all(torch.allclose(one, found[0], atol=1e-5) for one in found)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from tests import nets
+from tests.methods import words
 
 from graft.core import Phase, Stream
 from graft.engine import prefix
@@ -67,3 +68,11 @@ def test_the_digest_changes_with_all_that_a_state_depends_on_and_nothing_else():
     assert changed(lambda other: other.stages[1].body.__setitem__(2, torch.nn.GELU()))
     assert changed(lambda other: None, stop=1) and changed(lambda other: None, stop=net.pooled)
     assert not changed(bump("stages.2.body.0.weight")) and not changed(bump("head.final.weight"))
+
+
+def test_what_a_table_gives_is_looked_up_again():
+    """A text's embeddings take a hundred times its own space and no arithmetic."""
+    net = words.net(words.task())
+    depth = lambda frozen: prefix.depth(net, Phase("p", {"train": Stream(None)}, 1, frozen=frozen), 10, lambda n: True, cells=16)  # noqa: E731
+    assert depth(1)[0] == 0 and "looked up" in depth(1)[1] and depth(2)[0] == 2 and depth(3)[0] == net.pooled
+    assert prefix.looked_up(net, 1, 16) and not prefix.looked_up(net, 2, 16) and not prefix.looked_up(nets.net(nets.task()), 1, 0)

@@ -126,3 +126,11 @@ def test_the_order_of_the_texts_makes_no_difference():
     one = {frozenset(texts[i] for i in pair) for pair in Passages(texts).near().pairs.tolist()}
     two = {frozenset(texts[order[i]] for i in pair) for pair in Passages(texts).take(order).near().pairs.tolist()}
     assert one == two and len(one) == 9
+
+
+def test_what_stands_beside_a_text_has_to_be_alike_too():
+    texts = sentences(12)
+    beside = sentences(12, seed=1, words=60)
+    both = Passages([*texts, edited(texts[0]), texts[1]], [*beside, edited(beside[0]), beside[2]])
+    assert both.near().pairs.tolist() == [[0, 12]] and Passages(both.texts).near().pairs.tolist() == [[0, 12], [1, 13]]
+    assert both.take(np.array([0, 12])).near().pairs.tolist() == [[0, 1]]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from graft.errors import DataError, OptionError
@@ -76,3 +78,18 @@ def test_roles_are_drawn_at_random(tmp_path):
     assert [len(table) for table in (data.train, data.val, data.test)] == [600, 200, 200]
     with pytest.raises(DataError, match="None of the 1 samples can be spared"):
         split.assign(read(path, Options(unit="file")))
+
+
+def test_neighbouring_rows_stay_on_one_side_of_a_split(tmp_path):
+    path = write(tmp_path / "a.txt", "".join(f"Line {i}.\n" for i in range(1, 1001)))
+    data = split.assign(read(path, Options()), "auto", None, 0)
+    tables = {name: getattr(data, name) for name in ("train", "val", "test")}
+    numbers = {name: {int(one.rpartition(":")[2]) for one in table["path"].to_pylist()} for name, table in tables.items()}
+    assert all(150 < len(numbers[name]) < 250 for name in ("val", "test")) and sum(map(len, numbers.values())) == 1000
+    whole = sorted((line, name) for name, some in numbers.items() for line in some)
+    assert sum(one[1] != other[1] for one, other in itertools.pairwise(whole)) < 50
+    # Short files are sections of their own.
+    for i in range(60):
+        write(tmp_path / "many" / f"{i:02d}.txt", "One.\nTwo.\n")
+    table = read(str(tmp_path / "many"), Options()).train
+    assert len(set(table["group"].to_pylist())) == 60

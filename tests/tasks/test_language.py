@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -46,6 +47,17 @@ def test_blocks_are_the_running_text_and_lose_no_token(name):
     paths = table["path"].to_pylist()
     assert paths[0] == "train.txt:1" and len(set(paths)) == len(paths) and set(table["label"].to_pylist()) == {""}
     assert "the cat sat" in table["text"][0].as_py()
+
+
+def test_texts_are_joined_in_the_order_of_their_lines():
+    """Splits sort by name, and "a.txt:10" comes before "a.txt:2" there."""
+    prepare, built = toys.pieces(16), task(SCHEMA, Options("causal", block=16))
+    texts = [*TEXTS[:3], "the cat"]
+    named = lambda order: pa.table({  # noqa: E731
+        "path": [f"a.txt:{(1, 2, 10, 11)[i]}" for i in order], "text": [texts[i] for i in order], "label": [""] * 4,
+    })  # fmt: skip
+    whole, sorted_ = (built.expand(replace(_data(), train=named(order)), prepare).train for order in ((0, 1, 2, 3), (0, 2, 3, 1)))
+    assert whole.equals(sorted_)
 
 
 def test_what_stands_around_a_text_is_found():

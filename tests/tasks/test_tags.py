@@ -60,6 +60,23 @@ def test_loss_is_the_mean_over_words_whatever_the_padding():
     assert loss(outputs[:1], torch.full((1, 6), -100)) == 0
 
 
+def test_words_that_were_cut_off_are_not_learnt_from():
+    prepare = toys.pieces(length=6)  # [CLS], four pieces, [SEP]
+    built, table = task(SCHEMA, Options(dropout=0.0)), _table()
+    net = toys.net(prepare, "words", built.head)
+    batch = _batch(built, prepare, table, [0, 1, 2])
+    outputs, slow, words = net(batch.inputs).log_softmax(-1), 0.0, 0
+    for i, places in enumerate(batch.inputs["words"].tolist()):
+        for j, place in enumerate(places):
+            if place >= 0:
+                slow, words = slow - outputs[i, j, SCHEMA.classes.index(TAGS[i][j])], words + 1
+    assert 0 < words < sum(map(len, TAGS))
+    assert built.loss.of_net(net, batch).item() == pytest.approx((slow / words).item(), rel=1e-5)
+    kept = net.advance(batch.inputs, 0, net.pooled)
+    pooled = Batch(kept, batch.targets, batch.rows, net.pooled)
+    assert built.loss.of_net(net, pooled, 0.1).item() == pytest.approx(built.loss.of_net(net, batch, 0.1).item())
+
+
 def test_outputs_become_tags_of_one_width_and_words_that_were_cut_off_are_outside():
     prepare = toys.pieces(length=6)  # [CLS], four pieces, [SEP]
     built, table = task(SCHEMA, Options(dropout=0.0)), _table()

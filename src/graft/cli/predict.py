@@ -16,7 +16,7 @@ from .predictions import as_csv, as_table, entry
 def predict(
     model: Annotated[Path, Argument(help="A run, its model folder, or a copy of it.", show_default=False)],
     what: Annotated[
-        list[str], Argument(help="Images or folders of them; or texts, tables (.csv), lists (.txt). - for stdin.", show_default=False)
+        list[str], Argument(help="Images or folders of them; or texts, tables, lists (.txt). - for stdin.", show_default=False)
     ],
     top: Annotated[int | None, Option(min=1, help="How many labels each: 5 with --json, else 1.", show_default=False)] = None,
     batch: Annotated[int, Option(min=1, help="Images or texts at a time.")] = 32,

@@ -1,6 +1,7 @@
 """The end of a fit in a few lines: the score, what it was measured on, where things are and what to do next."""
 
 import json
+import tomllib
 from pathlib import Path
 
 from .findings import evidence_lines
@@ -100,13 +101,22 @@ def places(folder: Path | str) -> str:
     )
 
 
-_TAKES = {"text": "'A TEXT'...", "spans": "'A QUESTION' --context TEXT.txt", "none": ""}
+_TAKES = {"text": "'A TEXT'...", "spans": "'A QUESTION' --context TEXT.txt", "none": "", "masked": ""}
+"""What a model is asked with; nothing where it only serves as a body."""
 
 
 def _modality(folder: Path) -> str:
     """What the run learnt from, by its data.json: the key of what its model takes."""
     try:
         schema = json.loads((folder / "data.json").read_text(encoding="utf-8"))["schema"]
+        if schema["target"] == "language" and _spec(folder).get("task", {}).get("kind") == "masked":
+            return "masked"
         return schema["target"] if schema["target"] in _TAKES else schema["modality"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _spec(folder: Path) -> dict:
+    """The content of spec.toml, {} where there is none."""
+    file = folder / "spec.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

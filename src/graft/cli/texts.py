@@ -11,6 +11,8 @@ from typing import TextIO
 from ..errors import DataError, OptionError
 
 TABLES = {".csv": ",", ".tsv": "\t"}
+SHEETS = (".jsonl", ".ndjson", ".parquet", ".pq")
+_KINDS = ".csv, .tsv, .jsonl, .parquet"
 LINES = (".txt", ".text")
 GUESSED = ("text", "sentence", "review", "question")
 """Columns that are taken where none is named, in this order."""
@@ -19,8 +21,8 @@ _FIELD = 50_000_000  # characters of a cell; the csv module's own limit is less 
 
 
 def find(words: Sequence[str], column: str = "", context: str = "") -> list[tuple[str, str | tuple[str, str]]]:
-    """(name, text) in the order of the words. A word is a .csv or .tsv file with a header, of which `column` is read; a .txt file, a
-    text on each line that is not empty; - for the lines of stdin; or else a text itself.
+    """(name, text) in the order of the words. A word is a table (.csv or .tsv with a header, .jsonl, .parquet), of which `column` is
+    read; a .txt file, a text on each line that is not empty; - for the lines of stdin; or else a text itself.
 
     context: for questions about a text; a table's column, or for other words a .txt file that holds the text, or the text. Each
     text is then a (question, context). Names: "file.csv:12", the line on which the row begins; "stdin:3"; the beginning of a text.
@@ -28,24 +30,27 @@ def find(words: Sequence[str], column: str = "", context: str = "") -> list[tupl
     for a column where no table is named.
     """
     found: list[tuple[str, str | tuple[str, str]]] = []
-    tables = [word for word in words if _suffix(word) in TABLES]
-    if column and not tables:
-        raise OptionError(f"There is no table for the column '{column}' (--text); name a .csv or .tsv file, or leave it out.")
+    if column and not any(_suffix(word) in (*TABLES, *SHEETS) for word in words):
+        raise OptionError(
+            f"There is no table for the column '{column}' (--text); name a .csv, .tsv, .jsonl or .parquet file, or leave it out."
+        )
     for word in words:
-        if word in tables:
+        if _suffix(word) in TABLES:
             found += _rows(word, column, context)
+        elif _suffix(word) in SHEETS:
+            found += _sheet(word, column, context)
         elif word == "-":
             found += _beside([(f"stdin:{n}", line) for n, line in _lines(sys.stdin)], context)
         elif _suffix(word) in LINES:
             found += _beside(_file(word), context)
         elif os.path.isdir(word):
-            raise DataError(f"'{word}' is a folder; give a text, a .csv or .tsv file, a .txt file, or - for lines on stdin.")
+            raise DataError(f"'{word}' is a folder; give a text, a table ({_KINDS}), a .txt file, or - for lines on stdin.")
         elif os.path.isfile(word):
-            raise DataError(f"'{word}' is neither a table (.csv, .tsv) nor a list of texts (.txt); rename it, or give the text itself.")
+            raise DataError(f"'{word}' is neither a table ({_KINDS}) nor a list of texts (.txt); rename it, or give the text itself.")
         else:
             found += _beside([(_short(word), word)], context)
     if not found:
-        raise DataError("There is no text to predict; give a text, a .csv, .tsv or .txt file that holds some, or lines on stdin with -.")
+        raise DataError("There is no text to predict; give a text, a table or .txt file that holds some, or lines on stdin with -.")
     return found
 
 
@@ -99,6 +104,21 @@ def _rows(path: str, column: str, context: str) -> Iterator[tuple[str, str | tup
         raise DataError(f"'{path}' cannot be read as a table near line {line + 1} ({error}); mend its quotation marks.") from None
     except OSError as error:
         raise DataError(f"'{path}' cannot be read ({error.strerror or error}); give a file that is there, or the text itself.") from None
+
+
+def _sheet(path: str, column: str, context: str) -> Iterator[tuple[str, str | tuple[str, str]]]:
+    """The same of JSONL and Parquet, as a fit reads them; a cell may also be a list of words."""
+    from ..readers.sheet import load
+
+    sheet = load(path)
+    header = list(sheet.columns)
+    texts = sheet.columns[header[_place(path, header, column)]]
+    beside = sheet.columns[header[_named(path, header, context)]] if context else [None] * len(texts)
+    for number, text, other in zip(sheet.numbers, texts, beside, strict=True):
+        words = isinstance(text, list) and all(isinstance(word, str) for word in text)
+        if not (text is None or isinstance(text, str) or words) or not (other is None or isinstance(other, str)):
+            raise DataError(f"{sheet.unit.capitalize()} {number} of '{path}' holds no text; name the column that does with --text.")
+        yield f"{os.path.basename(path)}:{number}", (text or "") if not context else (text or "", other or "")
 
 
 def _delimiter(file: TextIO, usual: str) -> str:

@@ -87,6 +87,7 @@ class Phase:
     averaged weights that are evaluated and kept, 0 for none. patience: epochs without a better selection score before
     the phase stops, 0 for never. keep: "best" epoch on the selecting rows, or "last".
     seconds: stop at the end of the epoch in which this much time has passed, and run the schedule by time; None for no limit.
+    fresh: the head is drawn and learns, so what the net says before the first epoch is chance, and the start no candidate for "best".
     score: whether each epoch is scored on the selecting rows; False, with keep "last", where the head knows nothing yet.
     watch: rows, with labels or without, whose outputs are computed when the phase has ended and sent back.
     judge: judge(outputs [n, k] on `watch`, selection scores) -> number, higher is better: it says which epoch is best, in place of
@@ -109,6 +110,7 @@ class Phase:
     patience: int = 0
     keep: str = "best"
     seconds: float | None = None
+    fresh: bool = False
     score: bool = True
     watch: pa.Table | None = None
     judge: Callable[[Tensor, Mapping[str, float]], float] | None = None

@@ -22,7 +22,8 @@ class Task:
     solve(features float32 [n, width], targets, seed) -> Solution, or None where the head is trained by gradient descent. With the
         keyword `like`, the `chosen` of an earlier solution, a solver that can takes over what was chosen there instead of searching again.
     encode(table) -> targets: int64 [n] ("class"), float32 [n, k] ("labels"), float32 [n, 1] standardised ("number").
-    loss(outputs, targets, smoothing=0.0, weights=None) -> scalar mean; takes soft class targets [n, k] too.
+    loss(outputs, targets, smoothing=0.0, weights=None) -> scalar mean; takes soft class targets [n, k] too. Where it has an attribute
+        of_net(net, batch, smoothing=0.0), that is used instead: for a loss that must know what the net reads.
     decode(outputs, temperature=1.0) -> probabilities [n, k], or numbers [n, 1] in the target's own unit.
     metrics(decoded [n, k], targets) -> {name: float}, numpy in, pure; `targets` as `encode` gives them.
     primary: the metric that selects and headlines; higher: whether more is better.

@@ -16,6 +16,9 @@ from .tokens import Tokenizer, Tokens, collate
 
 STEP = 16
 """Texts that are run together are padded to the next multiple of so many tokens, so that shapes are few."""
+EVEN = 2
+"""The same of texts that are learnt from or scored. The rows of a product are all tokens of a batch, so one text need not fill a
+register; on rt_polarity multiples of 8 are a tenth more tokens (docs/benchmarks.md)."""
 POOL = 50
 """Batches whose rows are sorted by length among themselves: the shortest path to little padding that still draws at random."""
 
@@ -53,10 +56,10 @@ class Texts:
     def groups(self, stream: Stream, classes: np.ndarray | None, *tag: str | int) -> list[np.ndarray]:
         """Row numbers of each batch of an epoch: shuffled, then sorted by length within pools of some batches, whose order is drawn."""
         drawn = order.batches(stream, classes, self.seed, *tag)
-        cells, found = self.cells(stream.table), []
+        lengths, found = self._lengths(stream.table), []
         for first in range(0, len(drawn), POOL):
             pool = np.concatenate(drawn[first : first + POOL])
-            pool = pool[np.argsort(cells[pool], kind="stable")]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
             sizes = np.cumsum([len(batch) for batch in drawn[first : first + POOL]])[:-1]
             found += np.split(pool, sizes)
         return [np.tile(found[i], stream.views) for i in order.generator(self.seed, "batches", *tag).permutation(len(found))]
@@ -76,7 +79,7 @@ class Texts:
         if not len(table):
             return
         targets, tokens = self.encode(table), self.tokens(table)
-        by_length = np.argsort(self.cells(table), kind="stable")
+        by_length = np.argsort(self._lengths(table), kind="stable")
         for first in range(0, len(table), batch):
             rows = by_length[first : first + batch]
             index = torch.from_numpy(rows)
@@ -112,9 +115,13 @@ class Texts:
             self._tables[id(table)] = kept = table, [_digest(row) for row in zip(*columns)]
         return kept[1]
 
+    def _lengths(self, table: pa.Table) -> np.ndarray:
+        """How many tokens the rows [n] have."""
+        return np.array([len(one) for one in self.tokens(table)], np.int64)
+
     def cells(self, table: pa.Table) -> np.ndarray:
         """How many tokens the rows [n] have when they are padded for a frozen pass: the next multiple of STEP, or the body's length."""
-        lengths = np.array([len(one) for one in self.tokens(table)], np.int64)
+        lengths = self._lengths(table)
         return np.minimum(np.maximum(-(-lengths // STEP) * STEP, STEP), max(self.prepare.length, int(lengths.max(initial=1))))
 
     def inputs(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[State]:
@@ -128,9 +135,9 @@ class Texts:
         return self.inputs(table, wanted, batch)
 
     def _joined(self, tokens: list[Tokens]) -> State:
-        """Padded to a multiple of 8, which matrix units like."""
+        """Padded to a multiple of EVEN."""
         longest = max(len(one) for one in tokens)
-        return collate(tokens, self.prepare.pad, min(-(-longest // 8) * 8, max(self.prepare.length, longest)))
+        return collate(tokens, self.prepare.pad, min(-(-longest // EVEN) * EVEN, max(self.prepare.length, longest)))
 
 
 def _digest(row: tuple) -> bytes:

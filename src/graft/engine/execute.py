@@ -20,6 +20,8 @@ from .feed import Feed
 from .journal import Journal
 from .passes import Passes
 
+OUTPUTS = "outputs"
+"""Beside the tensors of the best epoch: the outputs on the selecting rows."""
 SAVE_EVERY = 5.0  # seconds; shorter epochs are not worth a checkpoint each, and are run again after a kill
 
 
@@ -221,14 +223,16 @@ def _train(phase: Phase, number: int, setting: Setting, done) -> dict:
     kept = checkpoint.load(current)
     if kept is not None and kept[1]["number"] == number:
         best = _continue(kept, phase, loop, setting)
-    elif phase.keep == "best":
+    elif phase.keep == "best" and not (phase.fresh and phase.epochs):
         best = _judge(phase, loop, feed, setting, {}, None)
     _epochs(phase, number, loop, feed, setting, best)
+    outputs = best.pop(OUTPUTS, None)
     if phase.keep == "best":
         checkpoint.restore(checkpoint.changing(net, phase), best)
     elif loop.average:
         loop.swap()
-    outputs = forward.outputs(net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
+    if outputs is None:
+        outputs = forward.outputs(net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
     targets = setting.task.encode(setting.data.val)
     row = {"phase": phase.name, "epoch": max(progress.best_epoch, 0) if phase.keep == "best" else progress.epoch,
            "select": _scores(setting.task, outputs, targets)}  # fmt: skip
@@ -273,9 +277,10 @@ def _epochs(phase: Phase, number: int, loop: train.Loop, feed: Feed, setting: Se
 def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: dict[str, Tensor], epoch) -> dict[str, Tensor]:
     """Score the selecting rows, write the epoch, and keep a copy of what changes where it is the best so far.
 
-    The state before the first epoch is a candidate too: fine-tuning that only harms is not kept.
+    The state before the first epoch is a candidate too, unless it is drawn: fine-tuning that only harms is not kept. What the best
+    gave for these rows is kept with it, because a pass over them takes as long as many steps.
     """
-    progress, scores, better = loop.progress, {}, False
+    progress, scores, better, outputs = loop.progress, {}, False, None
     with loop.averaged():
         if phase.score and setting.data.val is not None and len(setting.data.val):
             outputs = forward.outputs(setting.net, feed.plain(setting.data.val), setting.machine, setting.task.summarise)
@@ -286,6 +291,7 @@ def _judge(phase: Phase, loop: train.Loop, feed: Feed, setting: Setting, best: d
             progress.best_key, progress.best_epoch = key, progress.epoch
             best.clear()
             best.update(checkpoint.copy(checkpoint.changing(setting.net, phase)))
+            best.update({} if outputs is None else {OUTPUTS: outputs})
     if epoch is not None:
         loss, seconds = epoch
         rates = [group["lr"] for group in loop.optimizer.param_groups]
@@ -327,7 +333,8 @@ def _continue(kept, phase: Phase, loop: train.Loop, setting: Setting) -> dict[st
     loop.take({k.removeprefix("loop."): v for k, v in tensors.items() if k.startswith("loop.")})
     for name, value in state["progress"].items():
         setattr(loop.progress, name, value)
-    return part("best.")
+    best = part("best.")
+    return best | ({OUTPUTS: best[OUTPUTS].cpu()} if OUTPUTS in best else {})
 
 
 def _files(phase: Phase, setting: Setting):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ..core import Batch, Net
+from ..data import order
+from . import prefix
 from .device import Machine
 from .passes import Kept, Passes
 
@@ -32,10 +34,10 @@ def outputs(
             parts.append(found.float().to("cpu") if summarise is None else summarise(found, batch))
         rows.append(batch.rows)
         tick(len(batch.rows))
-    joined, order = torch.cat(parts), torch.cat(rows)
+    joined, places = torch.cat(parts), torch.cat(rows)
     with torch.inference_mode(False):
         placed = torch.empty_like(joined)
-        placed[order] = joined
+        placed[places] = joined
         return placed
 
 
@@ -50,7 +52,7 @@ def scored(passes: Passes, net: Net, table: pa.Table, frozen: int, summarise: Su
     """The outputs [n, k] of a table that is scored: always in float32, the frozen part (the first `frozen` stages; where that is all of
     them, the pooled features) from what is kept."""
     depth = net.pooled if frozen >= len(net.stages) else frozen
-    if depth == 0:
+    if depth == 0 or (depth < len(net.stages) and prefix.looked_up(net, depth, order.mean_cells(passes.streams.cells(table)))):
         return outputs(net, passes.streams.plain(table), passes.machine, summarise)
     kept = passes.kept(net, depth, table, exact=True)
     return outputs(net, slices(kept, passes.streams.encode(table), depth, table), passes.machine, summarise)

@@ -8,6 +8,9 @@ from torch import nn
 from ..core import Net, Phase
 from . import checkpoint, device
 
+LITTLE = 0.02
+"""Of a body's multiply-adds: what is done again rather than kept, because a text's tokens take a hundred times its own space."""
+
 
 def depth(
     net: Net, phase: Phase, rows: int, fits: Callable[[int], bool], augments: bool = True, views: int = 0, cells: int = 0
@@ -27,6 +30,8 @@ def depth(
         )
     whole = phase.frozen >= len(net.stages)
     for stop in (net.pooled,) if whole else range(phase.frozen, 0, -1):
+        if not whole and looked_up(net, stop, cells):
+            return 0, "what is frozen is a table, in which a token is as quickly looked up again as its state is read back"
         if fits(state_bytes(net, stop, cells) * rows):
             if whole:
                 return stop, "all stages are frozen: only the head is run again"
@@ -42,6 +47,11 @@ def _stages(frozen: int, stages: int) -> str:
 def state_bytes(net: Net, stop: int, cells: int = 0) -> int:
     """Bytes of one sample's state at a depth in float32."""
     return 4 * sum(value.numel() for value in device.blank(net, stop, cells).values())
+
+
+def looked_up(net: Net, stop: int, cells: int) -> bool:
+    """Whether hardly any arithmetic leads from a text of so many tokens to its state at a depth: that of embeddings. False for images."""
+    return bool(cells) and work(net, stop, cells) < LITTLE * work(net, len(net.stages), cells)
 
 
 def digest(net: Net, stop: int) -> str:

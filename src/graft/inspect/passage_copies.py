@@ -27,15 +27,17 @@ FLOOR = 1e-4  # added to distances before the logarithm, as copies.FLOORS
 
 @dataclass(frozen=True)
 class Passages:
-    """n texts, to be looked through for copies by `duplicates.find` as copies.Pictures are for images."""
+    """n texts, to be looked through for copies by `duplicates.find` as copies.Pictures are for images. beside: what stands beside each
+    (the context of a question), which has to be alike too: one question about two contexts is no copy."""
 
     texts: Sequence[str]
+    beside: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> "Passages":
-        return Passages([self.texts[i] for i in rows])
+        return Passages([self.texts[i] for i in rows], None if self.beside is None else [self.beside[i] for i in rows])
 
     def near(self, seed: int = 0) -> Copies:
         """Pairs whose pieces have a Jaccard index of ALIKE or more; texts of fewer than SHORT signs are in none.
@@ -54,6 +56,10 @@ class Passages:
         close = (signs[pairs[:, 0]] == signs[pairs[:, 1]]).mean(1) >= ALIKE - DOUBT if len(pairs) else np.empty(0, bool)
         pairs = pairs[close]
         index = measured(kept, pairs)
+        if self.beside is not None:
+            close = index >= ALIKE
+            pairs = pairs[close]
+            index = np.minimum(index[close], measured([normal(self.beside[i]) for i in usable], pairs))
         passed = index >= ALIKE
         scores = np.log10(1 - index[passed] + FLOOR)
         return Copies(usable[pairs[passed]], scores, np.zeros(int(passed.sum()), bool), _threshold(kept, seed))

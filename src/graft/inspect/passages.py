@@ -97,6 +97,11 @@ def normal(text: str) -> str:
     return _GAP.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
+def joined_digest(digest: bytes, beside: str) -> bytes:
+    """16 bytes of a text's digest (see Facts) and of what stands beside it, normalised alike."""
+    return hashlib.blake2b(digest + normal(beside).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def _look(path: str, text: str) -> tuple:
     """(counts, shares, first, last, script, digest) of one text."""
     n, words, plain = max(len(text), 1), text.split(), text.isascii()

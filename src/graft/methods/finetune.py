@@ -1,7 +1,7 @@
 """Head and body learn together."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core import Data, Net, Phase, Task
 from . import groups, recipe
@@ -22,4 +22,6 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     recipe.check_trainable(task, "finetune")
     frozen = groups.depth(net, opts.freeze)
     who = groups.layerwise(net, opts.lr, opts.decay, opts.weight_decay, frozen)
-    yield recipe.phase("finetune", task, data, opts, who + groups.head(net, opts.head_lr or 10 * opts.lr, opts.weight_decay), frozen=frozen)
+    who += groups.head(net, opts.head_lr or 10 * opts.lr, opts.weight_decay)
+    # The head of a language model comes with its body.
+    yield replace(recipe.phase("finetune", task, data, opts, who, frozen=frozen), fresh=task.schema.target != "language")

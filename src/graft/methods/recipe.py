@@ -88,8 +88,12 @@ def supervised(task: Task, smoothing: float = 0.0, penalty=None):
 
     def objective(net: Net, batches: dict[str, Batch]) -> torch.Tensor:
         batch, whole = batches["train"], getattr(task.loss, "of_net", None)
-        # A language model's loss changes what the net reads, and needs few of its outputs.
-        loss = whole(net, batch) if whole else task.loss(net(batch.inputs, batch.start), batch.targets, smoothing=smoothing)
+        # A language model's loss changes what the net reads, and needs few of its outputs; that of tags asks what the net has read.
+        loss = (
+            whole(net, batch, smoothing=smoothing)
+            if whole
+            else task.loss(net(batch.inputs, batch.start), batch.targets, smoothing=smoothing)
+        )
         return loss if penalty is None else loss + penalty(net)
 
     return objective

@@ -17,6 +17,8 @@ from .walk import Walk, Wanted, kinds
 UNITS = ("auto", "line", "paragraph", "file")
 LINES = 40
 """Lines of a paragraph, on average, above which empty lines do not part paragraphs but chapters, or stand there by accident."""
+SECTIONS, LONGEST = 50, 250
+"""Neighbouring rows stay on one side of a split, for they tell of the same: so many sections in all, of so many rows at most."""
 _TEXTS = Wanted((".txt",), "texts", kinds("text", "texts"), "put .txt files into it", "plain_text")
 
 
@@ -39,7 +41,8 @@ def read(path: str, options: Options) -> Data:
     """Read a file, or all .txt files below a folder.
 
     The files of a folder are splits where train and val or test are among their names, or those of their folders; otherwise
-    all are train. The tables have the columns path ("novel.txt:12": the file and the first line), text and label ("").
+    all are train. The tables have the columns path ("novel.txt:12": the file and the first line), text, label ("") and group (the
+    section of its file in which a row stands).
     Raises DataError, and OptionError for a unit or encoding that is not known.
     """
     if options.unit not in UNITS:
@@ -135,9 +138,19 @@ def _parts(text: str, unit: str) -> list[tuple[int, str]]:
     return [(blocks[0][0], text.strip())] if blocks else []
 
 
+def _sections(files: list[str]) -> list[str]:
+    """The name of each row's section, of rows in order with the file of each: short files are one."""
+    size, inside, found = min(LONGEST, -(-len(files) // SECTIONS)), {}, []
+    for file in files:
+        inside[file] = inside.get(file, -1) + 1
+        found.append(f"{file}#{inside[file] // size + 1}")
+    return found
+
+
 def _table(rows: list[tuple[str, str]]) -> pa.Table:
     return pa.table({
         "path": pa.array([row[0] for row in rows], pa.string()),
         "text": pa.array([row[1] for row in rows], pa.string()),
         "label": pa.array([""] * len(rows), pa.string()),
+        "group": pa.array(_sections([row[0].rpartition(":")[0] for row in rows]), pa.string()),
     })  # fmt: skip

@@ -106,7 +106,7 @@ class Loss:
         ids = _fitted(targets, outputs.shape[1])
         return losses.causal(outputs, ids, ids >= 0) if self.causal else losses.masked(outputs, _hidden(ids))
 
-    def of_net(self, net: Net, batch: Batch) -> Tensor:
+    def of_net(self, net: Net, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """The loss of a net on a batch, see `objective`: what has to be used where tokens are hidden, and holds less memory."""
         return objective(net, batch, self.causal, self.share)
 
@@ -216,6 +216,7 @@ def _folded(table: pa.Table, schema: Schema, prepare: TextPrepare, block: int) -
 
 def _blocks(table: pa.Table, schema: Schema, prepare: TextPrepare, block: int) -> pa.Table:
     around, tokenizer = frame(prepare), Tokenizer(replace(prepare, length=2**30))
+    table = table.take(pa.array(_in_order(table.column("path").to_pylist()), pa.int64()))
     texts = table.column(schema.input).to_pylist()
     inner = [around.inside(one.ids) for one in tokenizer.texts(texts)]
     running = np.concatenate([np.zeros(0, np.int32), *(part for ids in inner if len(ids) for part in (ids, around.between))])
@@ -235,6 +236,16 @@ def _blocks(table: pa.Table, schema: Schema, prepare: TextPrepare, block: int) -
         rows.append({"path": name, "text": tokenizer.text_of(ids), "label": "", "ids": whole, "group": groups[row] if groups else None})
     columns = {"path": pa.string(), "text": pa.string(), "label": pa.string(), "ids": pa.list_(pa.int32()), "group": pa.string()}
     return pa.Table.from_pylist(rows, pa.schema([field for field in columns.items() if field[0] != "group" or groups]))
+
+
+def _in_order(paths: list[str]) -> list[int]:
+    """Row numbers as the texts stand in their files: line 2 before line 10, which names alone would put after."""
+
+    def place(row: int) -> tuple[str, int]:
+        file, _, line = paths[row].rpartition(":")
+        return (file, int(line)) if line.isdigit() else (paths[row], 0)
+
+    return sorted(range(len(paths)), key=place)
 
 
 def corrupt(ids: Tensor, mask: Tensor, prepare: TextPrepare, share: float = 0.15, seed: int | None = None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core import Batch, Schema, Task
+from ..core import Batch, Net, Schema, Task
 from ..errors import DataError, nearest
 from ..metrics import tags as metrics
 from . import head
@@ -68,7 +68,7 @@ def task(schema: Schema, options: Options) -> Task:
         name="tags",
         schema=schema,
         encode=encode,
-        loss=loss,
+        loss=Loss(),
         decode=decode,
         metrics=metrics.scores(schema.classes),
         primary="f1",
@@ -76,6 +76,21 @@ def task(schema: Schema, options: Options) -> Task:
         calibrated=False,
         **{**made, "pool": "words", "config": config},
     )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`loss`, which for a net leaves out the words that it has not read (of_net(net, batch), see core.Task)."""
+
+    def __call__(self, outputs: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
+        return loss(outputs, targets, smoothing, weights)
+
+    def of_net(self, net: Net, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        """The loss of a net on a batch: words beyond what the body reads have no features, so nothing about them can be learnt."""
+        unseen = _unseen(batch)[:, : batch.targets.shape[1]]
+        targets = batch.targets.clone()
+        targets[:, : unseen.shape[1]].masked_fill_(unseen, PADDING)
+        return loss(net(batch.inputs, batch.start), targets, smoothing)
 
 
 def loss(outputs: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
