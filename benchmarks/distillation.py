@@ -19,7 +19,7 @@ import numpy as np
 SETS = ("hymenoptera", "potato_leaf")
 DRAWN = {"pacs": "all four domains together", "tiny": "20 classes of Tiny ImageNet"}
 """Sets that are laid out here first, as those of benchmarks/self_supervised.py."""
-KINDS = (".jpg", ".jpeg", ".png")
+KINDS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def few(source: Path, place: Path, labels: int, seed: int) -> tuple[Path, Path]:

@@ -47,7 +47,7 @@ def test_a_run_keeps_its_end_and_may_end_earlier_still(tmp_path):
 def test_pooling_suits_the_last_stage_and_a_stage_that_is_none_is_refused():
     body = from_timm.load("vgg11", from_timm.Options(**SIZE))
     assert upto(body, 2).pool == "avg" and upto(body, None) is body and upto(body, len(body.names)) is body
-    with pytest.raises(OptionError, match="no stage 'stag1' to end at. Did you mean 'stage1'"):
+    with pytest.raises(OptionError, match=r"no stage 'stag1' to end at\. Did you mean 'stage1'"):
         upto(body, "stag1")
     with pytest.raises(OptionError, match="cannot end after 99 stages"):
         upto(body, 99)
