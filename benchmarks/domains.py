@@ -7,8 +7,8 @@
 The source's labels are known, the target's are opened at the end of each fit and score it. A table: each method's mean accuracy on the
 target with a 95 % interval by a bootstrap of the pairs, the pair on which it fares worst against source-only, and the seconds between
 the first phase's start and the last one's end, without those of frozen passes. "best candidate" is the one of uda's candidates that the
-target's labels would have chosen, which nobody can; "most information" the one that another label-free score would have. The rows named skada and DANN come from benchmarks/peers (domain_baselines.py,
-skada_features.py), on the same features.
+target's labels would have chosen, which nobody can; "most information" is the one that another label-free score would have. The rows
+named skada and DANN come from benchmarks/peers (domain_baselines.py, skada_features.py), on the same features.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def fitted(source: Path, target: Path, method: str, seed: int, args: argparse.Na
         of = uneven(target, pair, args, Path(root))
         run = graft.fit(
             str(source), target=str(of), target_labels=str(of), method=method, backbone=args.body, weights=args.weights, seed=seed,
-            evidence="off", out=str(Path(root) / "run"), on_event=steps.append,
+            views=args.views, augment=args.augment, sets=args.set, evidence="off", out=str(Path(root) / "run"), on_event=steps.append,
         )  # fmt: skip
         found = json.loads((run.folder / "target.json").read_text(encoding="utf-8"))
     scores = {row["name"]: row["value"] for row in found["models"]}
@@ -116,6 +116,10 @@ def main() -> None:
     parser.add_argument("--body", default="mobilenetv2_100")
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--pairs", nargs="*", metavar="SOURCE:TARGET", help="only these")
+    parser.add_argument("--set", nargs="*", default=[], metavar="section.key=value", help="of every fit, as method.freeze=stage6")
+    parser.add_argument("--views", type=int, help="kept augmented views of each image, for stages that learn above frozen ones")
+    parser.add_argument("--augment", help="of them")
     parser.add_argument("--target-classes", type=int, help="so many drawn classes are left in the target")
     parser.add_argument("--tail", type=float, help="how many times as large as the smallest class of the target its largest is")
     parser.add_argument("--json", type=Path, help="write the raw numbers here too, after every fit")
@@ -126,6 +130,8 @@ def main() -> None:
     methods, rows, began = args.methods.split(","), [], time.monotonic()
     for seed in range(args.seeds):
         for pair, (source, target) in enumerate(itertools.permutations(domains, 2)):
+            if args.pairs and f"{source.name}:{target.name}" not in args.pairs:
+                continue
             for method in methods:
                 rows.append(fitted(source, target, method, seed, args, pair))
                 row = rows[-1]

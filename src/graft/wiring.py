@@ -110,7 +110,7 @@ def beside(spec: Spec, data: Data) -> Data:
         if not len(found["unlabelled"]):
             raise DataError(f"Every sample in --unlabelled '{spec.unlabelled}' is among the labelled ones; give others, or leave it out.")
         if twice := len(every) - len(found["unlabelled"]):
-            notes.append(Note("info", f"{twice} of the {len(every)} unlabelled samples are among the labelled ones and are left out."))
+            notes.append(Note("info", f"{twice} of the {len(every)} unlabelled samples are copies of labelled ones and are left out."))
     known = (text_fingerprint if data.schema.modality == "text" else fingerprint)(found.values())
     digest = device.short_digest(data.fingerprint, known)
     return replace(data, **found, fingerprint=digest, notes=data.notes + tuple(notes))
