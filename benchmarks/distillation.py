@@ -10,7 +10,6 @@ intervals over rows, p by McNemar's exact test, and one run of each, so other se
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 SETS = ("hymenoptera", "potato_leaf")
-KINDS = (".jpg", ".jpeg", ".png")
+DRAWN = {"pacs": "all four domains together", "tiny": "20 classes of Tiny ImageNet"}
+"""Sets that are laid out here first, as those of benchmarks/self_supervised.py."""
+KINDS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def few(source: Path, place: Path, labels: int, seed: int) -> tuple[Path, Path]:
@@ -32,11 +33,23 @@ def few(source: Path, place: Path, labels: int, seed: int) -> tuple[Path, Path]:
             for number, file in enumerate(files):
                 to = data / split / folder.name / file.name if number in kept else rest / f"{folder.name}_{file.name}"
                 to.parent.mkdir(parents=True, exist_ok=True)
-                os.link(file, to) if os.stat(file).st_dev == os.stat(place).st_dev else shutil.copyfile(file, to)
+                to.symlink_to(file.resolve())
     if rest.is_dir():
         for number, file in enumerate(sorted(rest.iterdir())):  # Names that would give the class away.
             file.rename(rest / f"{number:05d}{file.suffix}")
     return data, rest
+
+
+def drawn(name: str, args: argparse.Namespace, root: Path) -> Path:
+    """A folder with train/ and val/, laid out at the first call where the set has none."""
+    if name not in DRAWN:
+        return args.data / name
+    from self_supervised import laid, pacs, tiny
+
+    if not (folder := root / name).is_dir():
+        images = pacs(args.data) if name == "pacs" else tiny(args.pretrain, root / "written", args.classes)
+        laid(images.learn, folder / "train"), laid(images.score, folder / "val")
+    return folder
 
 
 def one(data: Path, more: Path | None, seed: int, root: Path, args: argparse.Namespace) -> dict:
@@ -44,9 +57,10 @@ def one(data: Path, more: Path | None, seed: int, root: Path, args: argparse.Nam
 
     large = {"backbone": args.teacher, "weights": args.weights, "method": args.method}
     teacher = graft.fit(str(data), **large, seed=seed, folds=0, evidence="off", out=str(root / "teacher"))
-    sets = [f"method.{one}" for one in args.set]
+    sets = [one if "." in one.partition("=")[0] else f"method.{one}" for one in args.set]
     return graft.distill(
-        teacher.folder, student=args.student, unlabelled=more, epochs=args.epochs, sets=sets, out=root / "distilled"
+        teacher.folder, student=args.student, unlabelled=more, epochs=args.epochs, sets=sets, image_size=args.image_size,
+        weights=args.student_weights, augment=args.augment, out=root / "distilled",
     )  # fmt: skip
 
 
@@ -66,22 +80,28 @@ def main() -> None:
     parser.add_argument("--teacher", default="mobilenetv2_100")
     parser.add_argument("--method", default="extract", help="how the teacher is fitted")
     parser.add_argument("--student", default="graft-mini")
+    parser.add_argument("--student-weights", help="a file, where the student is not the one that ships with graft or its teacher's own")
+    parser.add_argument("--image-size", type=int, help="pixels a side of what the student sees")
+    parser.add_argument("--augment", help="of the student")
+    parser.add_argument("--pretrain", type=Path, default=Path("../shared/pretrain"))
+    parser.add_argument("--classes", type=int, default=20, help="of tiny")
     parser.add_argument("--labels", type=int, default=20, help="labels a class of `few`")
     parser.add_argument("--kinds", nargs="*", default=("all", "few"))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="options of method distill")
+    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="options of method distill, or section.key=value")
     parser.add_argument("--json", type=Path, help="write everything here too")
     args = parser.parse_args()
     rows, root = [], Path(tempfile.mkdtemp(prefix="graft-distil-"))
     print("| data | labelled + unlabelled | teacher | student | alone | student - teacher | student - alone | p |")
     print("|---" * 8 + "|")
     for name in args.sets:
+        source = drawn(name, args, root)
         for kind in args.kinds:
             for seed in range(args.seeds):
                 place = root / f"{name}-{kind}-{seed}"
                 place.mkdir()
-                data, more = few(args.data / name, place, args.labels, seed) if kind == "few" else (args.data / name, None)
+                data, more = few(source, place, args.labels, seed) if kind == "few" else (source, None)
                 found = one(data.resolve(), more, seed, place, args)
                 rows.append({"data": name, "kind": kind, "seed": seed, **found})
                 print(line(f"{name}, {kind}", found), flush=True)

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+import graft
 from graft import api, distilling, teaching
 from graft.engine import journal
 from graft.errors import OptionError, OutputError, Stopped
@@ -68,6 +70,32 @@ def test_three_arms_on_the_same_locked_rows(done, teacher):
     assert told["differences"][1]["value"] == pytest.approx(right["student"] - right["alone"])
     assert told["unlabelled"] == 6 and told["learnt"] == 12 and (done.out / "distill.html").is_file()
     assert done.found["folder"] == str(done.out) and told["verdict"]["text"]
+
+
+def test_a_student_of_the_teacher_s_lower_stages_starts_from_them_and_is_saved_without_the_others(teacher, placed, tmp_path):
+    found = distill(teacher, tmp_path / "out", student="teacher@stage1", sets=[*SETS[1:], "method.epochs=0"], epochs=None)
+    large, small, alone = found["arms"]
+    assert small["parameters"] < large["parameters"] / 4 and small["backbone"] == alone["backbone"] == "graft-mini@stage1"
+    theirs, ours, lone = (graft.load(place).net for place in (teacher, tmp_path / "out" / "student", tmp_path / "out" / "alone"))
+    assert ours.names == lone.names == theirs.names[: len(ours.names)] and ours.names[-1] == "stage1"
+    assert all(torch.equal(value, theirs.stages.state_dict()[name]) for name, value in ours.stages.state_dict().items())
+    assert not ours.earlier, "its teacher's task is its own, not an earlier one"
+    described = json.loads((tmp_path / "out" / "student" / "model" / "graft.json").read_text())
+    assert described["teacher"]["name"] == teacher.name and described["teacher"]["body"] == "graft-mini"
+    card = (tmp_path / "out" / "student" / "model" / "README.md").read_text()
+    assert "## Its teacher" in card and described["teacher"]["sha256"] in card
+    assert json.loads((tmp_path / "out" / "alone" / "model" / "graft.json").read_text())["teacher"] is None
+
+
+def test_a_student_that_would_be_its_teacher_again_is_refused(teacher):
+    model = teaching.load(teacher)
+    names, size = model.net.names, model.net.prepare.size
+    for student, pixels in (("teacher", None), ("teacher", size), (f"teacher@{names[-1]}", None), ("teacher@", None)):
+        with pytest.raises(OptionError, match=f"the teacher again; name a stage .*--student teacher@.*{names[0]}"):
+            distilling.own_body(student, teacher, model, [], pixels)
+    assert distilling.own_body("teacher", teacher, model, ["a"], 16) == (f"run:{teacher}", ["a"])
+    assert distilling.own_body("teacher@stage1", teacher, model, [], None) == (f"run:{teacher}", ["backbone.until=stage1"])
+    assert distilling.own_body("resnet18", teacher, model, ["a"], None) == ("resnet18", ["a"])
 
 
 def test_the_student_alone_has_the_same_recipe_and_as_many_steps(done):

@@ -17,7 +17,7 @@ from graft import api, catalog, lineage, wiring
 from graft.core import Schema
 from graft.data.images import load_images, normalise
 from graft.engine.journal import Journal
-from graft.errors import OptionError
+from graft.errors import DataError, OptionError
 from graft.readers import split
 from graft.spec import Spec, options
 
@@ -257,6 +257,21 @@ def test_an_extended_run_knows_all_classes(made, photos):
     model = graft.load(run.folder)
     assert model.classes == ("circle", "cross", "bars") and model.tasks == ("shapes", "more")
     assert set(pq.read_table(run.folder / "predictions.parquet")["label"].to_pylist()) == {"circle", "cross", "bars"}
+
+
+def test_one_class_alone_is_added_where_a_fit_of_its_own_is_refused(made, photos, tmp_path):
+    bars = tmp_path / "bars"
+    for file in sorted((photos / "stripes").iterdir()):
+        (bars / "bars").mkdir(parents=True, exist_ok=True)
+        (bars / "bars" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="Only one class, 'bars'"):
+        fit(bars, tmp_path / "alone")
+    run = fit(bars, tmp_path / "extended", made.one.folder, "extend")
+    assert graft.load(run.folder).classes == ("circle", "cross", "bars")
+    assert set(pq.read_table(run.folder / "predictions.parquet")["label"].to_pylist()) == {"circle", "cross", "bars"}
+    rows = "\n".join(f"{file},bars" for file in sorted(bars.rglob("*.png")))
+    (tmp_path / "bars.csv").write_text(f"path,label\n{rows}\n")
+    assert assemble(made, "extend", tmp_path / "bars.csv")[0].data.schema.classes == ("circle", "cross", "bars")
 
 
 def test_a_run_of_an_older_graft_is_a_past_too(made, tmp_path):

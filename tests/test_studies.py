@@ -193,6 +193,16 @@ def test_rows_add_up_to_the_metric_of_each_kind_of_target():
     assert values.mean() == pytest.approx(label_ranking_average_precision_score(truth, p))
 
 
+def test_a_teacher_is_heard_by_the_arms_that_listen_and_by_no_other(done, split_photos, tmp_path):
+    teacher = str(done.out / "runs" / "extract-graft-mini-0")
+    found = study(split_photos, tmp_path / "out", arms="distill,lp_ft", seeds=1, teacher=teacher)
+    told = {arm["label"]: (tmp_path / "out" / arm["runs"][0] / "spec.toml").read_text() for arm in found["arms"]}
+    assert "teacher = " in told["distill"] and "teacher = " not in told["lp_ft"]
+    for arms, given in (("distill,extract", None), ("extract,lp_ft", teacher)):
+        with pytest.raises(OptionError, match=r"--teacher .* give both or neither"):
+            study(split_photos, tmp_path / "no", arms=arms, seeds=1, teacher=given)
+
+
 def test_a_damaged_run_is_named(done, tmp_path):
     with pytest.raises(OutputError, match="damaged"):
         studies.read(tmp_path)

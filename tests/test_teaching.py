@@ -127,17 +127,6 @@ def test_all_tables_that_learn_or_select_get_the_columns(asked, tmp_path):
     assert row["rows"] == len(data.train) and row["unlabelled"] == 6 and row["seen"] == 0
 
 
-def test_copies_of_labelled_rows_are_not_unlabelled_rows(asked, tmp_path):
-    more, told = tmp_path / "copies", []
-    table = nets.photos(more, 4, seed=4)
-    first = next((tmp_path / "photos").rglob("*.png"))
-    (more / "copy.png").write_bytes(first.read_bytes())
-    both = pa.table({"path": [*table["path"].to_pylist(), str(more / "copy.png")]})
-    _, data = asked(teacher="run", unlabelled=both, told=told)
-    assert data.unlabelled["path"].to_pylist() == table["path"].to_pylist()
-    assert any("1 of the 5 unlabelled samples" in event.get("text", "") for event in told) and "copies" in data.notes[-1].text
-
-
 def test_a_teacher_belongs_to_distill_and_distill_to_a_teacher(asked):
     _, data = asked(method="lp_ft")
     assert "teacher" not in data.train.column_names

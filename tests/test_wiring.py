@@ -1,6 +1,7 @@
 """The pieces of a fit: nets, layers, roles, rows without labels."""
 
 import pytest
+from PIL import Image
 
 from graft import wiring
 from graft.engine.journal import Journal
@@ -71,7 +72,8 @@ def test_unlabelled_samples_that_have_labels_are_left_out(photos, tmp_path):
     more = tmp_path / "more"
     more.mkdir()
     one = next(photos.rglob("*.png"))
-    (more / "new.png").write_bytes(one.read_bytes()), (more / "old.png").symlink_to(one)
+    Image.effect_noise((40, 40), 60).convert("RGB").save(more / "new.png")
+    (more / "copy.png").write_bytes(one.read_bytes()), (more / "old.png").symlink_to(one)
     parts, _ = assemble(photos, unlabelled=str(more))
     assert [path.endswith("new.png") for path in parts.data.unlabelled["path"].to_pylist()] == [True]
-    assert any("1 of the 2 unlabelled samples" in note.text for note in parts.data.notes)
+    assert any("2 of the 3 unlabelled samples are copies" in note.text for note in parts.data.notes)

@@ -77,7 +77,7 @@ def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
 def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
     """What fine-tuning a text body has differently from an image body: few rounds, and rates that fall less from layer to layer."""
     known = catalog.options("method", spec.method.name).__dataclass_fields__
-    if data.schema.modality != "text" or "epochs" not in known or spec.method.name in _OWN_LENGTH:
+    if data.schema.modality != "text" or "epochs" not in known or getattr(options("method", spec.method), "own_length", False):
         return spec
     own = {name: told for name, told in TEXT_RATES.get(spec.method.name, {}).items() if name not in spec.method.values}
     for name, (value, why) in own.items():
@@ -117,7 +117,6 @@ TEXT_RATES = {
     "lp_ft": {"decay": _ALIKE, "lr": (2e-5, "a head that is solved on small features is steep, and larger rates wreck what it stands on")},
 }
 """Sun et al. (2019), "How to fine-tune BERT", found a decay of 0.95 best of four; on rt_polarity 0.9 did better than the 0.8 of images."""
-_OWN_LENGTH = ("extract", "few_shot", "scratch", "dann", "cdan", "mmd", "mcc", "fixmatch", *representation.SELF_SUPERVISED)
 
 
 def tell_cut(streams, data: Data, journal: Journal) -> None:

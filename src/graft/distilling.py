@@ -30,6 +30,8 @@ from .metrics.bootstrap import intervals
 from .spec import Part, Spec, options
 
 Listener = Callable[[dict], None] | None
+TEACHER = "teacher"
+"""As a student's name: the teacher's own body."""
 ALONE = "lp_ft"
 """The method that is distillation without a teacher: the same two phases, rates and number of steps."""
 CLOSE = 0.03
@@ -47,7 +49,8 @@ def distill(
     """Fit the student with method distill and again alone, for as many steps, and write OUT/distill.json and OUT/distill.html.
 
     teacher: the folder of a finished run. data: where they learn, by default what the teacher learnt from, with the same roles.
-    student: a body, by default the one that ships with graft. unlabelled: more samples, of which the teacher's word is all there is.
+    student: a body, by default the one that ships with graft; "teacher" is the teacher's own with its weights, for a smaller image_size,
+    and "teacher@STAGE" is that without the stages above. unlabelled: more samples, of which the teacher's word is all there is.
     weights and choices (precision, threads, fetch, augment, ...) as for fit; sets: "section.key=value" each. fit and resume: those of
     graft.api. Called again with the same folder it keeps what is done. Raises GraftError where something must be mended first, before
     anything is written, and Stopped after Ctrl-C.
@@ -57,8 +60,9 @@ def distill(
     given = {"student": student, "unlabelled": unlabelled, "weights": weights, "epochs": epochs, **choices}
     settings = {"teacher": str(run), "data": data, "sets": list(sets), **{k: v for k, v in given.items() if v is not None}}
     folder = Path(out).absolute() if out else _free(run)
+    body, sets = own_body(student, run, model, sets, choices.get("image_size"))
     spec = Spec.make(
-        base=_base(run, data), backbone=student, weights=weights, method=teaching.METHOD, epochs=epochs, teacher=str(run),
+        base=_base(run, data), backbone=body, weights=weights, method=teaching.METHOD, epochs=epochs, teacher=str(run),
         unlabelled=unlabelled, evidence="off", sets=sets, out=str(folder / "student"), **choices,
     )  # fmt: skip
     _check_folder(folder, settings)
@@ -75,6 +79,25 @@ def distill(
     for arm, cost in zip(found["arms"], before or costs(folder, model, machine), strict=True):
         arm |= {name: value for name, value in cost.items() if name not in arm}
     return _write_down(work, found)
+
+
+def own_body(
+    student: str | None, run: Path, teacher: Model, sets: Sequence[str], image_size: object = None
+) -> tuple[str | None, Sequence[str]]:
+    """(body, sets) of a student that is named after its teacher, "teacher" or "teacher@STAGE"; any other as it is. Raises OptionError
+    where it would be the whole teacher again, or where the stage is none."""
+    name, at, stage = (student or "").partition("@")
+    if name != TEACHER:
+        return student, sets
+    net = teacher.net
+    whole = stage in ("", net.names[-1], str(len(net.names)))
+    if (at and not stage) or (whole and str(image_size or net.prepare.size) == str(net.prepare.size)):
+        smaller = " or a smaller --image-size" if hasattr(net.prepare, "resize") else ""
+        raise OptionError(
+            f"A student with all of its teacher's stages and inputs would be the teacher again; name a stage to end at{smaller}: "
+            f"--student {TEACHER}@{net.names[max(len(net.names) - 3, 0)]} (it has {', '.join(net.names)})."
+        )
+    return f"run:{run}", [*sets, *([] if whole else [f"backbone.until={stage}"])]
 
 
 @dataclass

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import torch
 
 from . import catalog, choosing, modality, wiring
-from .core import Backbone, Data, Net
+from .core import Backbone, Data
 from .engine import device, store
 from .engine.journal import Journal
 from .engine.passes import Passes
 from .errors import DataError, GraftError, OptionError
-from .heads.pool import body_pooling
+from .heads.pool import bare
 from .inspect import clusters
 from .spec import AUTO, Part, Spec, backbone_row, options
 
@@ -44,7 +44,7 @@ def embed(spec: Spec, journal: Journal, layers: Sequence[str | int] = ()) -> Emb
         raise OptionError("Features are made of whole samples: give images or a table of texts.")
     body = load(spec, data, journal)
     machine = device.find(spec.threads)
-    net = machine.place(Net(body, body_pooling(body, "auto"), torch.nn.Identity(), wiring.taps(tuple(layers), body.names)))
+    net = machine.place(bare(body, wiring.taps(tuple(layers), body.names)))
     table = rows(data)
     with modality.streams(body, lambda table: torch.zeros(len(table)), data.schema, spec.seed) as batches:
         passes = Passes(batches, machine, spec.precision, store.find(), journal)

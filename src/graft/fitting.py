@@ -76,7 +76,8 @@ def carry_out(parts: Parts, folder: Path, journal: Journal) -> Run:
         rivals.close()
     told = bundle.write(
         folder / "model", net, parts.task, parts.backbone, degrees, samples(scored.table, parts),
-        {"scores": result, "data": describe_data(parts.data), "command": command(folder), "earlier": parts.past.known},
+        {"scores": result, "data": describe_data(parts.data), "command": command(folder), "earlier": parts.past.known,
+         "teacher": parts.spec.teacher},
     )  # fmt: skip
     journal.write("exported", path="model", **told)
     picture(parts, passes, net, folder)

@@ -64,7 +64,8 @@ def source(spec: Spec) -> Path | None:
 def recall(spec: Spec, net: Net, journal: Journal) -> Past:
     """What the run learnt before, as far as its heads fit `net`; what does not fit is left out with a note saying why."""
     start = source(spec)
-    if start is None:
+    # A student that starts from its teacher's body learns the same task, not a later one.
+    if start is None or (spec.teacher is not None and locate(start) == locate(Path(spec.teacher))):
         return Past()
     described, known = earlier.read(locate(start), catalog.make_task)
     why = _unfit(described, net)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import nn
 
 from . import modality
 from .advisor import references, scores, similarity
@@ -17,7 +16,7 @@ from .engine import device, precision, statistics, store, train
 from .engine.device import Machine
 from .engine.journal import Journal
 from .engine.passes import Passes
-from .heads.pool import body_pooling
+from .heads.pool import bare
 from .methods import groups, recipe
 
 ROWS = 2000
@@ -44,12 +43,12 @@ def drawn(data: Data, most: int, seed: int) -> np.ndarray:
 
 def every_layer(body: Backbone, pool: str = "auto") -> Net:
     """The body with all its stages tapped and no head."""
-    return Net(body, body_pooling(body, pool), nn.Identity(), tuple(range(len(body.names))))
+    return bare(body, tuple(range(len(body.names))), pool)
 
 
 def last_layer(body: Backbone, pool: str = "auto") -> Net:
     """The body with its last stage tapped and no head."""
-    return Net(body, body_pooling(body, pool), nn.Identity(), (len(body.names) - 1,))
+    return bare(body, (len(body.names) - 1,), pool)
 
 
 def features(net: Net, table: pa.Table, passes: Passes, tick=lambda n: None) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from .evidence.arms import Arm, parse
 from .evidence.compare import Study
 from .evidence.compare import compare as judge
 from .evidence.ranking import Fitted
+from .methods import distill
 from .spec import Part, Spec, backbone_row, options
 
 Listener = Callable[[dict], None] | None
@@ -58,6 +59,9 @@ def compare(
     work = Work(folder, base, bodies, settings, fit, resume, on_event)
     for arm in study.arms:
         work.spec(arm, 0, None)  # an option that fits no arm is found before the first fit
+    if (base.teacher is None) == any(arm.method == distill.NAME for arm in study.arms):
+        wrong = "is given, and no arm" if base.teacher else "is not given, and an arm"
+        raise OptionError(f"--teacher {wrong} is {distill.NAME}, which alone learns from one; give both or neither.")
     try:
         found = judge(study, work.fitted, on_event, ready=work.is_done, spent=time.monotonic() - began)
     except (KeyboardInterrupt, Stopped) as stop:
@@ -89,10 +93,12 @@ class Work:
         stages, weights = self.bodies[arm.backbone]
         # The study is the evidence; a fit of it needs none of its own.
         extra = {"evidence": "off"} if "evidence" in {one.name for one in fields(Spec)} else {}
-        return Spec.make(
+        made = Spec.make(
             base=self.base, backbone=arm.backbone, method=arm.method, weights=None if arm.method == "scratch" else weights,
             freeze=_frozen(arm, stages), sets=arm.settings, seed=seed, out=str(self.place(arm, seed)), budget=seconds, **extra,
         )  # fmt: skip
+        # A teacher is for the arms that listen; the others are what it is compared with.
+        return made if arm.method == distill.NAME else replace(made, teacher=None)
 
     def fitted(self, arm: Arm, seed: int, seconds: float | None) -> Fitted:
         """One fit: read back where it was done before, gone on with where it was killed, else begun."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import catalog, modality
-from .core import Data, Note, Schema, Task, name_column
+from .core import Data, Schema, Task, name_column
 from .data import augment
 from .engine import forward, store
 from .engine.device import Machine
@@ -23,7 +23,7 @@ from .export.model import Model, read
 from .methods import distill
 from .spec import Part, Spec, options
 
-METHOD = "distill"
+METHOD = distill.NAME
 KINDS = {"class": "one class a row", "labels": "any number of labels a row", "number": "a number a row"}
 LEARNT = ("train", "select")
 
@@ -103,7 +103,7 @@ def _lists(values: Tensor) -> pa.Array:
 
 def taught(spec: Spec, data: Data, task: Task, machine: Machine, journal: Journal) -> tuple[Spec, Data]:
     """The data with what the run `spec.teacher` says of the learning, selecting and unlabelled rows; a fit that has no teacher is left
-    as it is. Unlabelled rows that are the same as labelled ones are left out, and images are not mixed.
+    as it is. Images are not mixed.
 
     Raises OptionError: a teacher that is missing, that another method would not hear, or that does not fit the data; mixing that was
     asked for by name.
@@ -116,7 +116,6 @@ def taught(spec: Spec, data: Data, task: Task, machine: Machine, journal: Journa
         raise OptionError(distill.NO_TEACHER)
     teacher, spec = load(spec.teacher), _unmixed(spec, journal)
     check(teacher, task.schema)
-    data = without_copies(data, teacher, journal)
     names = [name for name in ("train", "val", "unlabelled") if getattr(data, name) is not None and len(getattr(data, name))]
     features = options("method", spec.method).features > 0
     tables = record(teacher, [getattr(data, name) for name in names], task.schema, machine, store.find(), features)
@@ -143,21 +142,6 @@ def _unmixed(spec: Spec, journal: Journal) -> Spec:
         return spec
     journal.decide("mixing", "off", "the teacher has said nothing of mixed images", "--method finetune")
     return replace(spec, augment=Part(spec.augment.name, {**spec.augment.values, **dict.fromkeys(mixed, 0.0)}))
-
-
-def without_copies(data: Data, teacher: Model, journal: Journal) -> Data:
-    """The data without the unlabelled rows that have the same content as a labelled one: what is scored is not to be learnt from, and
-    what has a label is heard already."""
-    if data.unlabelled is None or not len(data.unlabelled):
-        return data
-    with modality.streams(teacher.net, _zeros, data.schema, 0) as batches:
-        known = {digest for table in (data.train, data.val, data.test) if table is not None for digest in batches.digests(table)}
-        fresh = np.array([digest not in known for digest in batches.digests(data.unlabelled)], bool)
-    if fresh.all():
-        return data
-    text = f"{(~fresh).sum():,} of the {len(fresh):,} unlabelled samples are copies of labelled ones and are left out."
-    journal.write("note", level="info", text=text, count=0, files=[])
-    return replace(data, unlabelled=data.unlabelled.filter(pa.array(fresh)), notes=(*data.notes, Note("info", text)))
 
 
 def _zeros(table: pa.Table) -> Tensor:

@@ -80,6 +80,9 @@ def read(spec: Spec, journal: Journal) -> tuple[Spec, Data]:
     if named and "target" in catalog.options("reader", spec.data.name).__dataclass_fields__ and "target" not in spec.data.values:
         # Whole numbers in a table may be names or amounts; the task that the user named says which.
         spec = replace(spec, data=Part(spec.data.name, {**spec.data.values, "target": named}))
+    if spec.method.name == "extend" and "fewest" in catalog.options("reader", spec.data.name).__dataclass_fields__:
+        # One class alone is enough where it is added to others.
+        spec = replace(spec, data=Part(spec.data.name, {"fewest": 1, **spec.data.values}))
     data = catalog.resolve("reader", spec.data.name)(path, options("data", spec.data))
     data = modality.checked(beside(spec, data), getattr(options("data", spec.data), "bad_share", 0.05))
     data = split.assign(data, select_on=spec.select_on, folds=spec.folds, seed=spec.seed, adapts=spec.target is not None)
@@ -107,7 +110,7 @@ def beside(spec: Spec, data: Data) -> Data:
         if not len(found["unlabelled"]):
             raise DataError(f"Every sample in --unlabelled '{spec.unlabelled}' is among the labelled ones; give others, or leave it out.")
         if twice := len(every) - len(found["unlabelled"]):
-            notes.append(Note("info", f"{twice} of the {len(every)} unlabelled samples are among the labelled ones and are left out."))
+            notes.append(Note("info", f"{twice} of the {len(every)} unlabelled samples are copies of labelled ones and are left out."))
     known = (text_fingerprint if data.schema.modality == "text" else fingerprint)(found.values())
     digest = device.short_digest(data.fingerprint, known)
     return replace(data, **found, fingerprint=digest, notes=data.notes + tuple(notes))

@@ -99,6 +99,14 @@ def test_agreement_of_labels_and_numbers():
     assert choice.agreement(exact, far, labels) < 1 and choice.agreement(exact, far, numbers) < 1
 
 
+@pytest.mark.parametrize(("noise", "taken"), [(0.001, True), (3.0, False)])
+def test_rows_without_labels_are_told_apart_by_where_they_lie(noise, taken):
+    exact, short, _ = features(noise)
+    state = lambda x: {"x": torch.from_numpy(x).float()}  # noqa: E731
+    good, why = choice.verdict(state(exact), state(short), torch.zeros(len(exact)), None)
+    assert good == taken and "held-out decisions" in why
+
+
 def test_the_trial_is_spread_over_the_table():
     rows = choice.spread(5000)
     assert len(rows) == choice.TRIED and rows[0] == 0 and rows[-1] == 4999

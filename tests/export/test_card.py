@@ -120,3 +120,9 @@ def test_a_body_that_reads_letters_counts_words():
     made = described(modality="text")
     made["backbone"] = {**DESCRIBED["backbone"], "prepare": {"length": 64, "kind": "characters"}}
     assert "It reads 64 words, each letter by letter," in text(made, {})
+
+
+def test_a_student_names_its_teacher():
+    card = text({**DESCRIBED, "teacher": {"name": "large|one", "body": "resnet50", "sha256": "cd" * 32}}, {})
+    assert "## Its teacher" in card and "`large\\|one` (the body `resnet50`" in card and "cd" * 32 in card
+    assert "## Its teacher" not in text({**DESCRIBED, "teacher": None}, {})

@@ -44,7 +44,9 @@ def drive(name, source, y, target, seed=0, held=None, **values):
         watched = _said(solution.head, target)
         try:
             phase = generator.send(
-                Trained(joined, {}, 0, lambda table, head=solution.head: _said(head, held if table is val else target), watched)
+                Trained(
+                    joined, {}, 0, lambda table, head=solution.head: _said(head, held if table is val else target), watched, solution.chosen
+                )
             )
         except StopIteration:
             return found

@@ -52,6 +52,22 @@ def test_where_adaptation_harms_the_source_stays():
     assert min(chosen_by) >= -0.02
 
 
+def test_where_classes_are_missing_what_is_chosen_does_not_fall_behind_the_source():
+    """Of six classes two are left in the target; candidates that use all six lose, and information would take one of those."""
+    behind, by_information = [], []
+    for seed in range(4):
+        source, y, target, other = shifts.turned(seed, rows=480, width=8, classes=6, shift=0.6)
+        left = other < 2
+        found = shifts.drive("uda", source[:-60], y[:-60], target[left], held=source[-60:], level=1.0)
+        scores, chosen = scored(found, target[left], other[left])
+        *_, last = found
+        told = found[last].chosen["candidates"]
+        behind.append(chosen - scores["source_only"])
+        by_information.append(scores[max(told, key=lambda name: told[name]["information"])] - scores["source_only"])
+    assert np.mean(by_information) < -0.1, "information does no harm here; give the test a harder target"
+    assert min(behind) > -0.03
+
+
 def test_the_source_comes_first_and_all_is_written_down():
     source, y, target, _ = moons()
     found = shifts.drive("uda", source, y, target, candidates=("coral", "mixture coral"))
@@ -61,13 +77,17 @@ def test_the_source_comes_first_and_all_is_written_down():
     assert list(table["candidates"]) == names and table["chosen"] in names and table["why"]
     outputs = uda.pseudo_label.outputs(found["coral"].head, target)
     assert table["candidates"]["coral"]["information"] == pytest.approx(label_free.information(outputs), abs=1e-5)
+    near = label_free.nearest(target)
+    assert table["candidates"]["coral"]["neighbours"] == pytest.approx(label_free.neighbours_agree(outputs, near), abs=1e-5)
     assert found[last].head is found[table["chosen"]].head
 
 
-def test_most_information_is_chosen_and_of_equals_the_plainer_one():
+def test_what_neighbours_agree_on_is_chosen_and_of_equals_the_plainer_one():
     sure, torn, one = 9 * np.eye(3)[np.arange(12) % 3], np.eye(3)[np.arange(12) % 3], 9 * np.eye(3)[np.zeros(12, int)]
-    name, table = uda.choose({"source_only": torn, "one": one, "coral": sure, "again": sure.copy()}, 0.005, 0.01)
+    near = {"source_only": 0.3, "one": 0.0, "coral": 0.8, "again": 0.8}
+    name, table = uda.choose({"source_only": torn, "one": one, "coral": sure, "again": sure.copy()}, near, 0.005, 0.01)
     assert name == "coral" and table["candidates"]["coral"]["information"] == pytest.approx(log(3), abs=0.02)
+    assert "0.800" in table["why"] and table["candidates"]["one"]["neighbours"] == 0.0
     assert table["candidates"]["one"]["evenness"] == pytest.approx(1 / 3, abs=1e-5)
     assert table["candidates"]["one"]["as_source"] == pytest.approx(1 / 3, abs=1e-5)
 
@@ -75,7 +95,7 @@ def test_most_information_is_chosen_and_of_equals_the_plainer_one():
 def test_without_a_shift_the_source_stays():
     torn, sure = np.eye(3)[np.arange(12) % 3], 9 * np.eye(3)[np.arange(12) % 3]
     for alike, level, name in ((0.5, 0.01, "source_only"), (0.01, 0.01, "x"), (1.0, 1.0, "x"), (None, 0.01, "x")):
-        chosen, table = uda.choose({"source_only": torn, "x": sure}, alike, level)
+        chosen, table = uda.choose({"source_only": torn, "x": sure}, {"source_only": 0.2, "x": 0.9}, alike, level)
         assert chosen == name and ("no shift" in table["why"]) == (name == "source_only")
 
 

@@ -135,3 +135,34 @@ def test_a_shift_is_told_from_other_frequencies():
     alike = [label_free.same_domain(draw((30, 30, 30), 0, s), draw((80, 10, 5), 0, s + 50)) for s in range(10)]
     moved = [label_free.same_domain(draw((30, 30, 30), 0, s), draw((80, 10, 5), (1, 1, 0), s + 50)) for s in range(10)]
     assert min(alike) > 0.005 and np.mean(alike) > 0.25 and max(moved) <= 0.01
+
+
+def test_neighbours_agree_as_kappa_says():
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(0, 1, (30, 4)) * [1, 10, 0.1, 1] + 5, rng.normal(0, 1, (30, 3))
+    x = np.concatenate([x, np.ones((30, 1))], 1)
+    guess = [max(range(3), key=lambda c: row[c]) for row in z.tolist()]
+    scaled = [[(v - x[:, j].mean()) / x[:, j].std() for j, v in enumerate(row[:4])] for row in x.tolist()]
+    cosine = lambda a, b: sum(p * q for p, q in zip(a, b, strict=True)) / (sum(p * p for p in a) * sum(q * q for q in b)) ** 0.5  # noqa: E731
+    same = []
+    for i, row in enumerate(scaled):
+        near = sorted((j for j in range(30) if j != i), key=lambda j: -cosine(row, scaled[j]))[:4]
+        same += [guess[i] == guess[j] for j in near]
+    chance = sum((guess.count(c) / 30) ** 2 for c in range(3))
+    near = label_free.nearest(x, 4)
+    assert label_free.neighbours_agree(z, near) == pytest.approx((sum(same) / len(same) - chance) / (1 - chance))
+
+
+def test_a_class_cut_in_two_agrees_less_and_a_collapsed_head_not_at_all(monkeypatch):
+    rng = np.random.default_rng(1)
+    y = np.arange(200) % 2
+    x = rng.normal(0, 1, (200, 5)) + 4 * y[:, None]
+    near = label_free.nearest(x)
+    cut = np.where(y == 1, np.where(x[:, 0] > 4, 1, 2), 0)
+    whole, parted, one = (label_free.neighbours_agree(np.eye(3)[guess], near) for guess in (y, cut, 0 * y))
+    assert whole > 0.95 and parted < whole - 0.1 and one == 0.0
+    assert label_free.information(9 * np.eye(3)[cut]) > label_free.information(9 * np.eye(3)[y])
+    monkeypatch.setattr(label_free, "ROWS", 50)
+    rows, places = label_free.nearest(x)
+    assert len(rows) == 50 and places.shape == (50, 10) and label_free.neighbours_agree(np.eye(3)[y], (rows, places)) > 0.8
+    assert label_free.neighbours_agree(np.eye(3)[:1], label_free.nearest(x[:1])) == 0.0

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,6 +114,10 @@ def test_rows_that_are_also_scored_can_be_kept_apart(photos):
     table, _ = rows(str(photos), IMAGES)
     kept = apart(table, [table.slice(0, 2), None, table.slice(4)])
     assert kept.equals(table.slice(2, 2))
+    copy = photos / "copy.png"
+    copy.write_bytes(Path(table["path"][0].as_py()).read_bytes())
+    copies = pa.table({"path": [str(copy), str(photos / "gone.png")]})
+    assert names(apart(copies, [table])) == ["gone.png"] and len(apart(copies, [copies.slice(1)])) == 1
     texts = pa.table({"path": ["a:1", "a:2"], "text": ["one", "two"]})
     assert apart(texts, [pa.table({"path": ["b:7"], "text": ["two"]})])["text"].to_pylist() == ["one"]
 

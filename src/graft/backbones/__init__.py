@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 from ..core import Backbone, Origin, Prepare, TextPrepare
 from ..errors import WeightsError
+from .ending import KEPT, upto
 
 TOKENIZER = "tokenizer.json"
 """Where a saved model of texts keeps its tokenizer, beside its description."""
@@ -34,7 +35,8 @@ def rebuild(described: dict, tokenizer: str = "") -> Backbone:
     try:
         origin = Origin(**{**described["origin"], "parents": tuple(described["origin"]["parents"])})
         prepared = _prepared(described["prepare"], tokenizer)
-        built = _built(origin, prepared)
+        build = {name: value for name, value in origin.build.items() if name != KEPT}
+        built = upto(_built(replace(origin, build=build), prepared), origin.build.get(KEPT))
         # Names are only words and may have changed between versions; what counts is where the body is cut.
         built = replace(built, names=tuple(described["names"]))
         if list(built.widths) != list(described["widths"]):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..core import Backbone, TextPrepare
 from ..errors import OptionError, WeightsError
 from . import TOKENIZER, rebuild, weights
+from .ending import KEPT, upto
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Options:
     """weights: "none" for the same network with random weights (the control "from scratch"); by default the run's.
     image_size: pixels of the square input; by default the size that the run worked with. Position embeddings are resampled.
     length: most tokens of a text; by default the run's.
+    until: the last stage that is kept, by its name or number, for a smaller body ("stage5"); by default all that the run has.
     """
 
     weights: str | None = None
     image_size: int | None = None
     length: int | None = None
+    until: str | int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -41,14 +44,15 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
     elif options.image_size is not None and options.image_size != built.prepare.size:
         built = _resized(built, options.image_size)
     if options.weights in ("none", "random"):
-        return _random(built, options.image_size, seed)
+        return upto(_random(built, options.image_size, seed), options.until)
     tensors, sha256 = weights.read(folder / "weights.safetensors")
     body = {key.removeprefix("stages."): value for key, value in tensors.items() if key.startswith("stages.")}
     _fill(built.stages, body, folder)
     old = built.origin
     parents = (*old.parents, {k: v for k, v in asdict(old).items() if k != "parents"})
     trained_on = f"{old.trained_on}, then {_data(folder)}"
-    return replace(built, origin=replace(old, weights=f"run:{path}", sha256=sha256, trained_on=trained_on, parents=parents))
+    own = replace(built, origin=replace(old, weights=f"run:{path}", sha256=sha256, trained_on=trained_on, parents=parents))
+    return upto(own, options.until)
 
 
 def _model_folder(run: Path) -> Path:
@@ -103,7 +107,8 @@ def _resized(built: Backbone, size: int) -> Backbone:
     from . import from_timm
 
     model = from_timm.create(built.origin.build["model"], size, 0)
-    return from_timm.assemble(model, built.origin, replace(built.prepare, size=size), size, built.origin.build["cut"])
+    whole = from_timm.assemble(model, built.origin, replace(built.prepare, size=size), size, built.origin.build["cut"])
+    return _as_short(whole, built)
 
 
 def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
@@ -112,13 +117,21 @@ def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
         from . import from_transformers
 
         made = from_transformers.rebuild(origin.build, built.prepare, seed)
+        made = _as_short(made, built)
         return replace(made, origin=origin, names=built.names, pool=built.pool)
     if not origin.architecture.startswith("timm:"):
         return replace(built, origin=origin)
     from . import from_timm
 
     size = image_size or origin.build["image_size"]
-    return from_timm.assemble(from_timm.create(origin.build["model"], size, seed), origin, built.prepare, size, origin.build["cut"])
+    whole = from_timm.assemble(from_timm.create(origin.build["model"], size, seed), origin, built.prepare, size, origin.build["cut"])
+    return _as_short(whole, built)
+
+
+def _as_short(whole: Backbone, built: Backbone) -> Backbone:
+    """The whole network, ending where the run's body does."""
+    short = upto(whole, built.origin.build.get(KEPT))
+    return replace(short, origin=replace(short.origin, name=built.origin.name))
 
 
 def _fill(stages: nn.ModuleList, tensors: dict[str, Tensor], folder: Path) -> None:

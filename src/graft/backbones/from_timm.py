@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..core import Backbone, Origin, Prepare, Stage
 from ..errors import OptionError, WeightsError, nearest
 from . import cuts, weights
+from .ending import upto
 
 _RANDOM = ("none", "random")
 _FETCH = ("yes", "no", "fit-only")
@@ -38,11 +39,13 @@ class Options:
     """weights: a file, "hub", or "none" for random weights; by default the local cache, then the hub.
     fetch: "yes", "no", or "fit-only" (a fit may fetch, later steps may not); "no" leaves the local cache.
     image_size: pixels of the square input; by default the size that the weights were trained with.
+    until: the last stage that is kept, by its name or number, for a smaller body ("stage5"); by default all.
     """
 
     weights: str | None = None
     fetch: str = "yes"
     image_size: int | None = None
+    until: str | int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -65,7 +68,7 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
         source, sha256 = f"file:{Path(options.weights).name}", fill(model, options.weights)
     licence, trained_on = _credits(model.pretrained_cfg, source)
     origin = Origin(name, f"timm:{name}", source, {}, sha256, licence, trained_on)
-    return assemble(model, origin, replace(prepare(model), size=size), options.image_size)
+    return upto(assemble(model, origin, replace(prepare(model), size=size), options.image_size), options.until)
 
 
 def known(name: str) -> str:

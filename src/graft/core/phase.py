@@ -119,10 +119,11 @@ class Phase:
 @dataclass(frozen=True)
 class Trained:
     """The engine's answer to a phase: the net (the same object, now trained), the selection scores of the kept epoch,
-    the epoch kept, predict(table) -> outputs [n, k] in eval mode, and the outputs on the phase's `watch`."""
+    the epoch kept, predict(table) -> outputs [n, k] in eval mode, the outputs on the phase's `watch`, and what a solver chose."""
 
     net: nn.Module
     scores: Mapping[str, float]
     epoch: int
     predict: Callable[[pa.Table], Tensor]
     watched: Tensor | None = None
+    chosen: Mapping = field(default_factory=dict)

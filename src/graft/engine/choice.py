@@ -115,7 +115,8 @@ def spread(rows: int) -> np.ndarray:
 
 def verdict(exact: State, short: State, targets: Tensor, faster: float | None) -> tuple[bool, str]:
     """Whether bfloat16 is taken, and why. faster: how many times, None where it was not timed."""
-    same, n = agreement(_vectors(exact), _vectors(short), _decisions(targets)), len(targets)
+    vectors, n = _vectors(exact), len(targets)
+    same = agreement(vectors, _vectors(short), _decisions(targets, vectors))
     error = float((exact["x"] - short["x"].float()).norm() / exact["x"].norm().clamp(min=1e-12))
     words = f"features differ by {error:.1%}, and {same:.1%} of {n} held-out decisions are the same"
     if same < AGREE:
@@ -135,8 +136,13 @@ def _vectors(state: State) -> np.ndarray:
     return x.numpy().astype(np.float64)
 
 
-def _decisions(targets: Tensor) -> np.ndarray:
-    """What a trial tells apart: the targets, or where a row has many (a tag a word), whether the first of them is the commonest."""
+def _decisions(targets: Tensor, vectors: np.ndarray) -> np.ndarray:
+    """What a trial tells apart: the targets, or where a row has many (a tag a word), whether the first of them is the commonest. Of
+    rows without labels, whose targets are float zeros [n], on which side of the median they lie along their first principal axis."""
+    if targets.ndim == 1 and targets.is_floating_point():
+        centred = vectors - vectors.mean(0)
+        along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+        return (along > np.median(along)).astype(np.int64)
     if targets.ndim == 2 and not targets.is_floating_point():
         first = targets[:, 0]
         return (first == first.mode().values).long().numpy()

@@ -113,7 +113,7 @@ def _perform(phase: Phase, number: int, setting: Setting) -> Trained:
     def predict(table: pa.Table) -> Tensor:
         return forward.scored(setting.passes, setting.net, table, setting.frozen, setting.task.summarise)
 
-    return Trained(setting.net, row["select"], row["epoch"], predict, setting.watched.get(phase.name))
+    return Trained(setting.net, row["select"], row["epoch"], predict, setting.watched.get(phase.name), row.get("chosen") or {})
 
 
 def _watch(phase: Phase, feed: Feed, setting: Setting) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from ..core import Backbone, Net, Schema, State, Task
 from ..errors import OutputError, WeightsError
 from . import earlier
 from .card import text
-from .model import CARD, DESCRIPTION, FORMAT, LANGUAGE, WEIGHTS, Model, decoded, digest, former, read
+from .model import CARD, DESCRIPTION, FORMAT, LANGUAGE, WEIGHTS, Model, decoded, digest, former, locate, read
 
 TOLERANCE = 1e-6
 
@@ -33,7 +33,8 @@ def write(folder: Path, net: Net, task: Task, backbone: Backbone, temperature: f
 
     samples: uint8 [n, 3, size, size], up to 8 images of the data, preprocessed, or the State of texts. extra: what the card tells,
     all optional: "scores" (the content of scores.json), "data" (the content of data.json), "command" (how to fit it again); and
-    "earlier", the `earlier.Known` tasks whose heads stand in net.earlier, oldest first.
+    "earlier", the `earlier.Known` tasks whose heads stand in net.earlier, oldest first; and "teacher", the path of the run whose
+    answers it learnt from.
     Returns {"parity": largest absolute difference of probabilities (of numbers: relative to the larger of 1 and the number),
     "bytes": size of the folder}. Raises OutputError where the folder cannot be written, WeightsError where the saved model
     predicts something else by more than 1e-6.
@@ -80,10 +81,21 @@ def describe(net: Net, task: Task, backbone: Backbone, temperature: float, extra
         "classes": task.schema.classes,
         "learnt": earlier.learnt(net, extra),
         "earlier": earlier.describe(net, extra.get("earlier", ())),
+        "teacher": _teacher(extra.get("teacher")),
         "scores": extra.get("scores", {}),
         "versions": _versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _teacher(run: str | None) -> dict | None:
+    """Of the run that taught: its "name", its "body" and the "sha256" of its weights."""
+    if run is None:
+        return None
+    folder = locate(Path(run))
+    described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    name = folder.parent.name if folder.name == "model" else folder.name
+    return {"name": name, "body": described["backbone"]["origin"]["name"], "sha256": described["weights"]["sha256"]}
 
 
 def _versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ def text(described: dict, extra: dict) -> str:
         _data(data, source),
         _limits(scores, schema, source),
         _lineage(described),
+        _teacher(described.get("teacher")),
         _origin(described["backbone"]["origin"]),
         _made(described, scores, extra),
     ]
@@ -197,6 +198,17 @@ def _lineage(described: dict) -> str:
         cells = (one["name"], what, run.get("method"), run.get("rows"), run.get("fingerprint"), run.get("sha256"))
         lines.append(f"| {step} | " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _teacher(teacher: dict | None) -> str:
+    """Whose answers the model learnt from: what that one gets wrong, this one may."""
+    if not teacher:
+        return ""
+    name, body, sha256 = (_cell(teacher.get(one)) for one in ("name", "body", "sha256"))
+    return (
+        f"## Its teacher\n\nIt learnt from the answers of `{name}` (the body `{body}`, sha256 of the weights `{sha256}`), beside "
+        "the labels or in their place. What that model gets wrong, this one may have learnt, and its licence is to be looked at too.\n"
+    )
 
 
 def _origin(origin: dict) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..core import Backbone, State, TextPrepare
+from ..core import Backbone, Net, State, TextPrepare
 from ..errors import OptionError, nearest
 
 MODES = ("auto", "avg", "max", "cls", "last", "flatten", "words", "tokens")
@@ -37,6 +37,11 @@ def pooling(mode: str, native: str, prefix_tokens: int = 0, text: bool = False) 
 def body_pooling(body: Backbone, mode: str = "auto") -> Callable[[State, str], Tensor]:
     """`pooling` of a body in a mode."""
     return pooling(mode, body.pool, body.prefix_tokens, isinstance(body.prepare, TextPrepare))
+
+
+def bare(body: Backbone, taps: tuple[int, ...], mode: str = "auto") -> Net:
+    """The body with the stages of these numbers tapped, and no head: outputs are the pooled features."""
+    return Net(body, body_pooling(body, mode), nn.Identity(), taps)
 
 
 def _effective(mode: str, native: str, form: str) -> str:

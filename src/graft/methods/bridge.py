@@ -52,6 +52,10 @@ class Options(recipe.Training):
     smoothing: float = 0.0
     validator: str = "information"
 
+    @property
+    def own_length(self) -> bool:
+        return True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.validator not in VALIDATORS:

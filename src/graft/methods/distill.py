@@ -13,6 +13,7 @@ from ..errors import OptionError
 from ..losses import distillation
 from . import groups, recipe
 
+NAME = "distill"
 STEPS, LEAST, MOST = 900, 15, 120
 """Of training where `epochs` is not given: steps about, and within how many epochs; three times what fine-tuning on labels gets."""
 SOFT = {"class": distillation.soft_labels, "labels": distillation.soft_bits}

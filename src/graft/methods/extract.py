@@ -22,6 +22,10 @@ class Options(recipe.Training):
     augment: bool = False
     patience: int = 10
 
+    @property
+    def own_length(self) -> bool:
+        return True
+
 
 def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     """One phase: the head learns, every stage is constant (Donahue et al., DeCAF, 2014; Sharif Razavian et al., 2014).

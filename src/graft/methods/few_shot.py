@@ -45,6 +45,10 @@ class Options(recipe.Training):
     head_epochs: int = 100
     freeze: str | int | None = None
 
+    @property
+    def own_length(self) -> bool:
+        return True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss not in ("pairs", "supervised"):

@@ -52,6 +52,11 @@ class Training:
     seconds: float | None = None
 
     @property
+    def own_length(self) -> bool:
+        """Whether `epochs` means something else than rounds of fine-tuning, so that what texts need of those does not hold."""
+        return False
+
+    @property
     def limited_phases(self) -> int:
         """How many phases `seconds` limits, one after the other."""
         return 1

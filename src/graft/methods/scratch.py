@@ -19,6 +19,10 @@ class Options(recipe.Training):
     decay: float = 1.0
     weight_decay: float = 0.05
 
+    @property
+    def own_length(self) -> bool:
+        return True
+
 
 def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     """One phase: everything learns from random weights, with the same head and augmentation. What transfer must beat."""

@@ -35,6 +35,10 @@ class Unlabelled(recipe.Training):
     head_epochs: int = 100
     freeze: str | int | None = None
 
+    @property
+    def own_length(self) -> bool:
+        return True
+
 
 def in_range(opts: Unlabelled, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Raises OptionError for a number outside its range (None is within), with the default as the repair."""

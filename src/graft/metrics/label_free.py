@@ -73,6 +73,35 @@ def agreement(one, other) -> float:
     return float((np.asarray(one).argmax(1) == np.asarray(other).argmax(1)).mean())
 
 
+def nearest(features: np.ndarray, count: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """(numbers [m] of the rows that are looked at, the places [m, count] among them of each one's nearest others): by the cosine of
+    features [n, d] that are standardised, so that no one of them decides. Of more than ROWS rows so many are looked at."""
+    rows = np.unique(np.linspace(0, len(features) - 1, min(len(features), ROWS)).round().astype(int))
+    z = np.asarray(features[rows], float)
+    spread = z.std(0)
+    z = (z - z.mean(0)) * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6 * (1e-6 + np.abs(z).max(0)))
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    close = z @ z.T
+    np.fill_diagonal(close, -np.inf)
+    count = min(count, len(rows) - 1)
+    return rows, np.argpartition(-close, count - 1, 1)[:, :count] if count > 0 else np.zeros((len(rows), 0), int)
+
+
+def neighbours_agree(outputs, near: tuple[np.ndarray, np.ndarray]) -> float:
+    """How much oftener than by chance a row and its nearest (of `nearest`) are given one class: (a - c) / (1 - c), a the share of pairs
+    that are, c the sum of squared shares of the classes; 1 where all are, 0 at chance and where one class takes all rows.
+
+    It asks whether classes follow how the features lie, not how many rows each has: a class that is cut in two to fill a place that is
+    empty here loses, where `information` gains. It is Cohen's kappa of a row with its neighbours.
+    """
+    rows, places = near
+    guess = np.asarray(outputs).argmax(1)[rows]
+    chance = float(((np.bincount(guess) / len(guess)) ** 2).sum())
+    if not places.size or chance > 1 - 1e-9:
+        return 0.0
+    return (float((guess[places] == guess[:, None]).mean()) - chance) / (1 - chance)
+
+
 def same_domain(outputs, others, permutations: int = 199, seed: int = 0) -> float:
     """The p-value, 1 / (permutations + 1) to 1, of rows of one class looking alike in both domains: small where they do not.
 

@@ -105,10 +105,12 @@ def read_groups(sheet: Sheet, column: str) -> list[str]:
     return [checked(sheet, group, i) for i, group in enumerate(groups)]
 
 
-def classes_of(sheet: Sheet, labels: Mapping[str, list], target: str, names: Sequence[str], notes: list[Note]) -> tuple[str, ...]:
+def classes_of(
+    sheet: Sheet, labels: Mapping[str, list], target: str, names: Sequence[str], notes: list[Note], fewest: int = 2
+) -> tuple[str, ...]:
     """The sorted classes of a table's labels, () for numbers. labels: split -> the labels of its rows; names: the label columns.
 
-    Raises DataError where train has no rows, one class only or one number only, or where another split has other classes.
+    Raises DataError where train has no rows, fewer than `fewest` classes or one number only, or where another split has other classes.
     """
     if "train" not in labels:
         raise DataError(f"'{sheet.shown}' has rows of {listed(sorted(labels))} but none of train: mark the rows that learn as train.")
@@ -120,7 +122,7 @@ def classes_of(sheet: Sheet, labels: Mapping[str, list], target: str, names: Seq
         return ()
     found = {split: {name for label in inside for name in (label if target == "labels" else [label])} for split, inside in labels.items()}
     repair = f"add samples of another class to '{sheet.shown}', or choose another column with --set data.label=COLUMN"
-    classes = check_classes(found, repair, least=1 if target == "labels" else 2)
+    classes = check_classes(found, repair, least=1 if target == "labels" else fewest)
     if len(names) > 1:
         check_alike(names)
         never = sorted(set(names) - set(classes))

@@ -33,6 +33,7 @@ class Options:
     target: "class", "labels" (any number of them), "number", or "auto" to see it from the cells.
     bad_share: largest share of the files that may be unreadable before the run refuses to start; 0.05 because a few
         broken downloads are normal in real collections, and more mean that something went wrong with all of them.
+    fewest: classes that there have to be; 2, because one alone cannot be told from anything, and 1 for method extend, which adds to others.
     """
 
     image: str | None = None
@@ -43,6 +44,7 @@ class Options:
     root: str | None = None
     target: str = "auto"
     bad_share: float = 0.05
+    fewest: int = 2
 
 
 def read(path: str, options: Options) -> Data:
@@ -76,7 +78,7 @@ def read(path: str, options: Options) -> Data:
     splits = read_splits(sheet, split) if split else ["train"] * len(paths)
     groups = read_groups(sheet, group) if group else None
     rows = _unique(sheet, paths, labels, splits, groups, notes)
-    return _data(sheet, rows, target, names, notes)
+    return _data(sheet, rows, target, names, notes, options.fewest)
 
 
 def _paths(sheet: Sheet, column: str, root: str | None) -> list[str]:
@@ -132,10 +134,10 @@ def _unique(sheet: Sheet, paths: list[str], labels: list, splits: list[str], gro
     return sorted(first.values(), key=lambda row: row[0])
 
 
-def _data(sheet: Sheet, rows: list[tuple], target: str, names: Sequence[str], notes: list[Note]) -> Data:
+def _data(sheet: Sheet, rows: list[tuple], target: str, names: Sequence[str], notes: list[Note], fewest: int) -> Data:
     parts = {split: [row for row in rows if row[2] == split] for split in ("train", "val", "test")}
     parts = {split: inside for split, inside in parts.items() if inside}
-    classes = classes_of(sheet, {split: [row[1] for row in inside] for split, inside in parts.items()}, target, names, notes)
+    classes = classes_of(sheet, {split: [row[1] for row in inside] for split, inside in parts.items()}, target, names, notes, fewest)
     tables = {split: _table(inside, target) for split, inside in parts.items()}
     return Data(
         train=tables["train"],

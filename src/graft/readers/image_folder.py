@@ -22,9 +22,11 @@ class Options:
 
     bad_share: largest share of the files that may be unreadable before the run refuses to start; 0.05 because a few
     broken downloads are normal in real collections, and more mean that something went wrong with all of them.
+    fewest: classes that there have to be; 2, because one alone cannot be told from anything, and 1 for method extend, which adds to others.
     """
 
     bad_share: float = 0.05
+    fewest: int = 2
 
 
 def read(path: str, options: Options) -> Data:
@@ -33,7 +35,7 @@ def read(path: str, options: Options) -> Data:
     The tables have the columns path and label (strings), sorted by path. Raises DataError.
     """
     walk = _Walk(_IMAGES)
-    root, found, classes, notes = read_classes(path, walk)
+    root, found, classes, notes = read_classes(path, walk, options.fewest)
     tables = {split: _table(rows) for split, rows in found.items()}
     return Data(
         train=tables["train"],

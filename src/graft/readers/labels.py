@@ -103,7 +103,7 @@ def fingerprint(tables: Iterable[pa.Table | None]) -> str:
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     # The digest leaves Python's lock, so that two threads read the disk and hash at the same time.
     with ThreadPoolExecutor(2) as pool:
-        digests = dict(zip(paths, pool.map(_digest, paths)))
+        digests = dict(zip(paths, pool.map(content, paths)))
     whole = hashlib.sha256()
     for line in sorted("\x1f".join((os.path.relpath(path, root), _spell(label), digests[path])) for path, label in rows):
         whole.update(line.encode("utf-8") + b"\x1e")
@@ -133,12 +133,16 @@ def _spell(label: object) -> str:
     return label if isinstance(label, str) else repr(label)
 
 
-def _digest(path: str) -> str:
+UNREADABLE = "unreadable"
+
+
+def content(path: str) -> str:
+    """Hex digest of a file's content; UNREADABLE where it cannot be read."""
     try:
         status = os.stat(path)
         return _content(path, status.st_size, status.st_mtime_ns)
     except OSError:
-        return "unreadable"
+        return UNREADABLE
 
 
 @lru_cache(maxsize=200_000)

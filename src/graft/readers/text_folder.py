@@ -21,10 +21,12 @@ class Options:
     encoding: of all files; "utf-8", because another one read in its place is an error and not a wrong text.
     bad_share: largest share of the files that may be empty before the run refuses to start; 0.05 because a few failed
         downloads are normal in real collections, and more mean that something went wrong with all of them.
+    fewest: classes that there have to be; 2, because one alone cannot be told from anything, and 1 for method extend, which adds to others.
     """
 
     encoding: str = "utf-8"
     bad_share: float = 0.05
+    fewest: int = 2
 
 
 def read(path: str, options: Options) -> Data:
@@ -34,7 +36,7 @@ def read(path: str, options: Options) -> Data:
     by path. Raises DataError, and OptionError for an encoding that is not known.
     """
     walk = Walk(_TEXTS)
-    root, found, _, notes = read_classes(path, walk)
+    root, found, _, notes = read_classes(path, walk, options.fewest)
     rows, empty = _rows(found, options.encoding)
     total = sum(map(len, rows.values())) + len(empty)
     if len(empty) > options.bad_share * total:
@@ -46,7 +48,7 @@ def read(path: str, options: Options) -> Data:
         notes.append(Note("warning", f"Left out {len(empty)} of {total} files: they hold no text.", tuple(empty)))
     everything = [row for inside in rows.values() for row in inside]
     notes += wrong_characters([row[1] for row in everything], [row[0] for row in everything])
-    classes = check_classes({split: [row[2] for row in inside] for split, inside in rows.items()}, _REPAIR)
+    classes = check_classes({split: [row[2] for row in inside] for split, inside in rows.items()}, _REPAIR, options.fewest)
     tables = {split: _table(inside) for split, inside in rows.items()}
     return Data(
         train=tables["train"],

@@ -40,6 +40,7 @@ class Options:
     encoding: of CSV, TSV and JSONL; "utf-8", because another one read in its place is an error and not a wrong text.
     bad_share: largest share of the rows that may have no text before the run refuses to start; 0.05 because a few empty
         cells are normal in real collections, and more mean that this is not the column of the text.
+    fewest: classes that there have to be; 2, because one alone cannot be told from anything, and 1 for method extend, which adds to others.
     """
 
     text: str | None = None
@@ -50,6 +51,7 @@ class Options:
     target: str = "auto"
     encoding: str = "utf-8"
     bad_share: float = 0.05
+    fewest: int = 2
 
 
 def read(path: str, options: Options) -> Data:
@@ -82,7 +84,7 @@ def read(path: str, options: Options) -> Data:
         notes += _contradictions(words, labels, places)
     rows = {name: [i for i, split in enumerate(splits) if split == name] for name in ("train", "val", "test")}
     rows = {name: inside for name, inside in rows.items() if inside}
-    classes = classes_of(sheet, {name: [labels[i] for i in inside] for name, inside in rows.items()}, target, names, notes)
+    classes = classes_of(sheet, {name: [labels[i] for i in inside] for name, inside in rows.items()}, target, names, notes, options.fewest)
     tables = {name: _table(inside, target, places, words, labels, groups) for name, inside in rows.items()}
     return Data(
         train=tables["train"],

@@ -13,7 +13,7 @@ from .columns import LABELS, matches
 from .csv_table import PATHS
 from .decode import decoded, wrong_characters
 from .image_folder import EXTENSIONS
-from .labels import fingerprint, is_text, listed, printable, text_fingerprint
+from .labels import UNREADABLE, content, fingerprint, is_text, listed, printable, text_fingerprint
 from .sheet import Sheet, load
 from .split import split_name
 from .target import plain, read_labels
@@ -102,9 +102,13 @@ def rows(path: str, schema: Schema, options: Options | None = None) -> tuple[pa.
 
 
 def apart(table: pa.Table, others: Iterable[pa.Table | None]) -> pa.Table:
-    """The rows that stand in none of the other tables (by what goes in: the text, or the real path), in their order."""
+    """The rows that stand in none of the other tables (by what goes in: the text, or the content of the file), in their order."""
     column = "text" if "text" in table.column_names else "path"
-    name = os.path.realpath if column == "path" else str
+
+    def name(cell: object) -> str:
+        digest = content(cell) if column == "path" else str(cell)
+        return digest if digest != UNREADABLE or column == "text" else os.path.realpath(cell)
+
     known = {name(cell) for other in others if other is not None for cell in other[column].to_pylist()}
     return table.filter(pa.array([name(cell) not in known for cell in table[column].to_pylist()], pa.bool_()))
 

@@ -121,11 +121,12 @@ def _is_file(entry: os.DirEntry) -> bool:
         return True
 
 
-def read_classes(path: str, walk: Walk) -> tuple[str, Found, tuple[str, ...], list[Note]]:
+def read_classes(path: str, walk: Walk, fewest: int = 2) -> tuple[str, Found, tuple[str, ...], list[Note]]:
     """(absolute path of the folder, files by split and class, the sorted classes, notes) of class folders in split folders or not.
 
     A folder in which only split folders hold wanted files (train, training; val, valid, validation, dev; test, testing; in
-    any case) is split; otherwise its folders are the classes, and all is "train". Below a class folder everything is read.
+    any case) is split; otherwise its folders are the classes, at least `fewest`, and all is "train". Below a class folder everything is
+    read.
     Hidden and system files, other extensions and files outside class folders are passed over and counted in the walk.
     Raises DataError.
     """
@@ -143,7 +144,7 @@ def read_classes(path: str, walk: Walk) -> tuple[str, Found, tuple[str, ...], li
             if entry.path not in parts.values():
                 walk.ignore("folder", entry.path)
         found = _read_splits(root, walk, parts, notes)
-    classes = check_classes(found, _fewer(root, found["train"], walk))
+    classes = check_classes(found, _fewer(root, found["train"], walk), fewest)
     for split in ("val", "test"):
         absent = sorted(set(classes) - set(found.get(split, classes)))
         if absent:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...core import Backbone, Origin, Prepare
 from ...errors import WeightsError
 from .. import from_timm
+from ..ending import upto
 
 _CARD = Path(__file__).with_name("graft_mini.json")
 _WEIGHTS = Path(__file__).with_name("graft_mini.safetensors")
@@ -17,10 +18,12 @@ _WEIGHTS = Path(__file__).with_name("graft_mini.safetensors")
 class Options:
     """weights: "none" for random weights (the control "from scratch"), or a file; by default those that ship with graft.
     image_size: pixels of the square input; by default the size that it was trained with.
+    until: the last stage that is kept, by its name or number, for a smaller body ("stage5"); by default all.
     """
 
     weights: str | None = None
     image_size: int | None = None
+    until: str | int | None = None
 
 
 def load(name: str, options: Options, seed: int = 0) -> Backbone:
@@ -40,7 +43,7 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
         if not _WEIGHTS.is_file() or hashlib.sha256(_WEIGHTS.read_bytes()).hexdigest() != card["sha256"]:
             raise WeightsError("The embedded weights of graft-mini are missing or damaged; install graft again.")
         from_timm.fill(model, _WEIGHTS)
-    return from_timm.assemble(model, origin, prepare, options.image_size)
+    return upto(from_timm.assemble(model, origin, prepare, options.image_size), options.until)
 
 
 def card() -> dict:
