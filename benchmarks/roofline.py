@@ -8,6 +8,10 @@ limited by memory. torch and OpenVINO run on tensors that are there, in batches 
 digests, decodes and resizes the files (more of them, --files, since its start is timed too), and keeps what comes out.
 Peak and passes take turns, and each share is of the peak of its own round, so noise meets both. Weights are random: they do
 not change the arithmetic.
+
+Last come graft's passes against the best by hand in float32 (for `exact`) and of all (for `fast`): how many times as long graft
+takes as that engine alone on tensors, and as that engine and the decoding of the same files one after the other, for
+both want the same cores (on a GPU they run side by side). Ratios are of one round each; the median is printed.
 """
 
 import argparse
@@ -27,6 +31,7 @@ Timed = Callable[[], tuple[int, float]]
 """Runs once; how many images that were, and the seconds."""
 
 SIZES = (2048, 3072, 4096)
+GRAFT, DECODING = "graft from files, --precision ", "decoding of the files alone"
 
 # OpenVINO reports each import and conversion to its maker through this package; without it, it does not.
 sys.modules["openvino_telemetry"] = None
@@ -135,6 +140,39 @@ def graft_pass(body: str, files: list[str], precision: str, folder: Path) -> tup
     return run, ", ".join(sorted(filter(None, ways)))
 
 
+def decoding(body: str, files: list[str]) -> Timed:
+    """The files to the pixels of the body, with graft's threads, and nothing else."""
+    import pyarrow as pa
+
+    from graft.backbones import from_timm
+    from graft.data.augment import Augment, Options
+    from graft.data.streams import PLAIN, Streams
+
+    prepare, table = from_timm.load(body, from_timm.Options(weights="none")).prepare, pa.table({"path": files})
+
+    def run() -> tuple[int, float]:
+        with Streams(prepare, len, Augment(Options("none")), 0, threads=torch.get_num_threads()) as streams:
+            streams.digests(table)
+            began = time.perf_counter()
+            count = sum(len(part) for part in streams.inputs(table, [(row, PLAIN) for row in range(len(files))], 32))
+            return count, time.perf_counter() - began
+
+    return run
+
+
+def beside_best(rates: dict[str, list[float]], precision: str) -> tuple[str, list[float], list[float]]:
+    """The engine that is best by hand (by its median) for a precision of graft's, and in each round how many times as long graft takes
+    as it does: alone, and after decoding."""
+    graft = next(values for name, values in rates.items() if name.startswith(GRAFT + precision))
+    by_hand = {name: values for name, values in rates.items() if not name.startswith(GRAFT) and name != DECODING}
+    if precision == "exact":
+        by_hand = {name: values for name, values in by_hand.items() if "float32" in name}
+    best = max(by_hand, key=lambda name: statistics.median(by_hand[name]))
+    alone = [hand / own for hand, own in zip(by_hand[best], graft, strict=True)]
+    after = [1 / own / (1 / hand + 1 / files) for hand, own, files in zip(by_hand[best], graft, rates[DECODING], strict=True)]
+    return best, alone, after
+
+
 def passes(body: str, args: argparse.Namespace, files: list[str], folder: Path) -> tuple[dict[str, Timed], float]:
     """Every pass by its name, warm; and the multiply-adds of one image."""
     import timm
@@ -155,10 +193,15 @@ def passes(body: str, args: argparse.Namespace, files: list[str], folder: Path) 
             made[f"OpenVINO {name} by hand"] = by_openvino(network, images, args.openvino_batch, hint)
     for precision in ("exact", "fast"):
         run, way = graft_pass(body, files, precision, folder / body / precision)
-        made[f"graft from files, --precision {precision} ({way})"] = run
+        made[f"{GRAFT}{precision} ({way})"] = run
+    made[DECODING] = decoding(body, files)
     for run in made.values():
         run()
     return made, work
+
+
+def _share(name: str, shares: list[float]) -> str:
+    return "" if name == DECODING else f"{statistics.median(shares):.1%}"
 
 
 def main() -> None:
@@ -180,7 +223,7 @@ def main() -> None:
         return
     from graft.engine import device
 
-    machine, rows = device.find(), []
+    machine, rows, against = device.find(), [], []
     told, files = device.describe(machine), found[: args.files]
     print(f"{told['cpu']}, {told['cores']} cores, {told['threads']} threads, device {told['device']}; torch {told['torch']}; "
           f"{len(files)} files\n\n| body | pass | images/s | share of the peak |\n|---|---|---|---|")  # fmt: skip
@@ -199,10 +242,15 @@ def main() -> None:
             print(f"| {body} | the peak would allow ({work / 1e9:.2f} thousand million multiply-adds) | {best / work:.0f} | 100% |")
             for name in made:
                 low, high, middle = min(rates[name]), max(rates[name]), statistics.median(rates[name])
-                print(f"| {body} | {name} | {middle:.0f} ({low:.0f} to {high:.0f}) | {statistics.median(shares[name]):.1%} |", flush=True)
+                print(f"| {body} | {name} | {middle:.0f} ({low:.0f} to {high:.0f}) | {_share(name, shares[name])} |", flush=True)
+            for precision in ("exact", "fast"):
+                best, alone, after = beside_best(rates, precision)
+                against.append(f"- {body}, --precision {precision}: {statistics.median(alone):.2f} times as long as {best} on tensors, "
+                               f"{statistics.median(after):.2f} times as long as that after decoding")  # fmt: skip
             rows.append({"body": body, "multiply_adds": work, "images_per_s": rates, "shares": shares})
     print(f"\nPeak in bfloat16: {max(peaks) / 1e12:.2f} million million multiply-adds a second, median of the rounds "
           f"{statistics.median(peaks) / 1e12:.2f}.")  # fmt: skip
+    print("\ngraft against the best by hand:\n" + "\n".join(against))
     if args.json:
         args.json.write_text(json.dumps({"machine": told, "peaks": peaks, "bodies": rows}, indent=1))
 
