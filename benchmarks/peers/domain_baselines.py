@@ -25,7 +25,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def extract(data: Path, body: str, weights: str) -> dict[str, np.ndarray]:
-    """features float32 [n, width] (resize 256, crop 224, average of the last layer), domain [n], label [n] and file [n]."""
+    """features float32 [n, width] (resize 256, crop 224, average of the last layer), domain [n], label [n] and path [n]."""
     import timm
     import torch
     from PIL import Image
@@ -49,7 +49,7 @@ def extract(data: Path, body: str, weights: str) -> dict[str, np.ndarray]:
         "features": np.concatenate(features),
         "domain": domain,
         "label": label,
-        "file": np.array([str(f.relative_to(data)) for f in files]),
+        "path": np.array([str(f.relative_to(data)) for f in files]),
     }
 
 
