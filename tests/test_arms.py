@@ -5,6 +5,8 @@ import json
 import pytest
 
 from graft import api
+from graft.arms import Arm
+from graft.engine import choice, forward, passes
 from graft.spec import Spec
 
 SETS = ["backbone.image_size=32", "method.epochs=2"]
@@ -53,6 +55,38 @@ def test_the_time_of_scratch_is_an_announced_choice(tuned):
 def test_extract_is_its_own_probe(photos, tmp_path):
     names = [row["name"] for row in evidence(fit(photos, tmp_path / "run", "extract", folds=0))["arms"]]
     assert names == ["chosen", "scratch", "majority"]
+
+
+def test_features_that_it_learnt_from_are_not_computed_again_and_a_control_is_scored_as_its_whole_net_would_be(
+    photos, tmp_path, monkeypatch
+):
+    learning, outputs, filled, by_rule, asked, far = Arm.learning, Arm.outputs, passes._Job._fill, choice.by_rule, [], []
+
+    def gap(self, outcome, data, level):
+        before = len(asked)
+        found = learning(self, outcome, data, level)
+        assert self.key != "chosen" or len(asked) == before, "its features are kept"
+        return found
+
+    def scored(self, outcome, table):
+        found = outputs(self, outcome, table)
+        if self.epochs is not None:
+            plain = forward.outputs(outcome.net, self.parts.streams.plain(table), self.parts.machine)
+            far.append(float((found - plain).abs().max() / plain.abs().max()))
+        return found
+
+    def rule(net, stop, rows, *rest):
+        # 30 rows learn, 24 of them train: as where a compiled form pays for the first and not for the second.
+        monkeypatch.setattr(choice, "WORTH_COMPILING", 1e9 if rows == 24 else 0.0)
+        return by_rule(net, stop, rows, *rest)
+
+    monkeypatch.setattr(passes._Job, "_fill", lambda self, *rest: asked.append(rest) or filled(self, *rest))
+    monkeypatch.setattr(choice, "by_rule", rule)
+    monkeypatch.setattr(Arm, "learning", gap)
+    monkeypatch.setattr(Arm, "outputs", scored)
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    fit(photos, tmp_path / "run", "extract", folds=0)
+    assert asked and far and max(far) < 1e-4
 
 
 def test_evidence_can_be_left_out(photos, tmp_path):

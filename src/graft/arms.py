@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import backbones, catalog, controls, modality
-from .core import Backbone, Data, Net, Task
+from .core import Backbone, Batch, Data, Net, Task
 from .data import order
 from .data.augment import Augment
 from .engine import device, forward, precision, train, ways
@@ -26,6 +26,8 @@ LEAST = 0.25
 """The same at least: where frozen features were kept, the training itself takes no time, and none would be no control."""
 SEEDS = {"quick": 1, "full": 3}
 LEARNING_ROWS = {"quick": 64, "full": 500}  # of the rows that learnt, as many at most are scored for the gap
+SCORED_AT_ONCE = 5000
+"""Rows up to which a control's pooled features are held in memory when it is scored."""
 BATCH = 16
 """Of the control: in little time more steps help it more than calm ones, and it needs half the memory."""
 AFTER = 10.0  # seconds of a budget that scoring, saving and the report take when the arms have learnt
@@ -99,7 +101,12 @@ class Arm:
     def outputs(self, outcome: Outcome | controls.Control, table: pa.Table) -> Tensor:
         if isinstance(outcome, controls.Control):
             return outcome.outputs
-        return forward.scored(self.passes, outcome.net, table, outcome.frozen, self.parts.task.summarise)
+        frozen, passes = outcome.frozen, self.passes
+        if self.epochs is not None and self.parts.task.schema.modality == "image" and len(table) <= SCORED_AT_ONCE:
+            # A control has learnt all it will, so it is scored as frozen stages are, by a compiled float32 pass where that pays. No other
+            # run has its weights: nothing is kept on disk.
+            frozen, passes = len(outcome.net.stages), replace(passes, store=None, _loose={}, _forms=None)
+        return forward.scored(passes, outcome.net, table, frozen, self.parts.task.summarise)
 
     def learning(self, outcome: Outcome | controls.Control, data: Data, level: str) -> float | None:
         """The primary score on some of the rows that it learnt from; None where it saw less than all of them."""
@@ -107,11 +114,18 @@ class Arm:
             return outcome.told["learning_value"]
         if self.share < 1:
             return None
-        table = data.train
+        table, task = data.train, self.parts.task
         rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LEARNING_ROWS[level])).astype(int))
-        table, task = table.take(pa.array(rows)), self.parts.task
-        decoded = task.decode(self.outputs(outcome, table)).numpy()
-        return float(task.metrics(decoded, task.encode(table).numpy())[task.primary])
+        some = table.take(pa.array(rows))
+        if outcome.frozen < len(outcome.net.stages):
+            found = self.outputs(outcome, some)
+        else:
+            # The features that it learnt from are there; a part of the rows alone might be run another way, and all over again.
+            net = outcome.net
+            state = self.passes.kept(net, net.pooled, data.learning()).take(rows)
+            batch = Batch(state, task.encode(some), torch.arange(len(rows)), net.pooled, some)
+            found = forward.outputs(net, [batch], self.passes.machine, task.summarise)
+        return float(task.metrics(task.decode(found).numpy(), task.encode(some).numpy())[task.primary])
 
 
 def part(table: pa.Table, count: int, seed: int) -> pa.Table:
