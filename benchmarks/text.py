@@ -8,8 +8,8 @@ domains   learnt from amazon's sentences, scored on amazon's own, and on all of 
 few_shot  8, 32 and 128 labels a class of rt_polarity and ag_news, five draws, the same for all tools; the whole test sets.
           SetFit's time grows with its pairs: --iterations 20,10,5 makes 128 labels affordable, and the table says which
 
-Rows of graft: as it comes; "same recipe", which has the Trainer's rate, epochs and batch; "frozen", the probe: a linear head on
-the frozen body's mean features; and for few labels its own contrastive method, where that is not what it chooses by itself. Each
+Rows of graft: as it comes; "same recipe", which has the Trainer's rates, schedule, epochs and batch; "frozen", the probe: a linear head on
+mean features of a frozen layer, which it measures; and for few labels its own contrastive method, where that is not what it chooses by itself. Each
 starts with an empty cache and without evidence (--evidence), which the peers do not have. Seconds are those of the whole process;
 tools take turns, so that noise meets all. Memory is as in against_peers.py. graft selects on rows of its own train, or on val where
 the set has one; the Trainer learns from all of train, leaves val alone and scores its last epoch. No tool chooses anything on the
@@ -46,6 +46,9 @@ DESCRIBE = "import json; from graft.engine import device; print(json.dumps(devic
 PLAIN = {
     "polarity": ("rt_polarity", "classify"), "topics": ("ag_news", "classify"), "tags": ("wnut17", "tags"), "spans": ("xquad_en", "spans"),
 }  # fmt: skip
+
+TRAINERS = ("batch=32", "decay=1", "head_lr=5e-5", "schedule=linear", "warmup=0", "weight_decay=0", "smoothing=0")
+"""What the Trainer does by itself, as options of graft: one rate for all layers and the head, falling linearly from the first step."""
 
 
 @dataclass(frozen=True)
@@ -209,9 +212,10 @@ def supervised(bench: Bench, scene: Scene) -> None:
     """graft's rows and the Trainer's; a probe, which solves its head on frozen mean features, is for classes alone."""
     epochs = bench.args.epochs or (2 if scene.task == "classify" else 3)
     bench.graft(scene, "graft", [])
-    # The Trainer's rate, epochs and batch.
-    recipe = ["-m", "finetune", "--epochs", str(epochs), "--lr", "5e-5", "--set", "method.batch=32", "--freeze", "none"]
+    recipe = ["-m", "finetune", "--epochs", str(epochs), "--lr", "5e-5", *(part for one in TRAINERS for part in ("--set", f"method.{one}"))]
     bench.graft(scene, "graft, same recipe", recipe)
+    if scene.task == "classify" and bench.args.embeddings:
+        bench.graft(scene, "graft, embeddings frozen", ["--freeze", "embeddings"])
     if scene.task == "classify":
         bench.graft(scene, "graft, frozen", ["-m", "extract"])
     for tool, more in (("Trainer", []), ("Trainer, bfloat16", ["--bf16"]))[: 1 + bench.args.bf16]:
@@ -303,6 +307,7 @@ def arguments() -> argparse.Namespace:
         "--iterations", default="20", help="SetFit's pairs of each kind a text, also one for each size; 0: all, its default"
     )
     parser.add_argument("--epochs", type=int, help="of the Trainer and of the same recipe; 2, for tags and spans 3")
+    parser.add_argument("--embeddings", action="store_true", help="graft with frozen embeddings too")
     parser.add_argument("--bf16", action="store_true", help="the Trainer in bfloat16 too")
     parser.add_argument("--evidence", choices=("off", "quick", "full"), default="off")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="cpu hides a GPU")

@@ -235,20 +235,11 @@ def test_frozen_texts_take_the_measured_layer_from_learning_rows_alone(bert, spl
     assert wiring.assemble(Spec.make(splits, backbone=bert, method="finetune"), Journal()).task.layers == ()
 
 
-def test_embeddings_stay_frozen_where_texts_are_fine_tuned_and_few(bert, splits, tmp_path, monkeypatch):
-    from graft import choosing, wiring
-    from graft.engine.journal import Journal
+def test_frozen_embeddings_are_not_kept(bert, splits, tmp_path, monkeypatch):
+    """They are asked for by name, learn nothing, and fill no disk."""
+    from graft.engine.passes import Passes
 
-    def frozen(data, **values):
-        heard = []
-        parts = wiring.assemble(Spec.make(data, backbone=bert, evidence="off", **values), Journal(heard.append))
-        told = {row["value"] for row in heard if row["event"] == "decision" and row["what"] == "freeze" and row["flag"] == "--freeze none"}
-        return parts.spec.method.values.get("freeze"), told
-
-    assert frozen(splits, method="finetune") == ("embeddings", {"embeddings"})
-    assert frozen(splits, method="finetune", freeze="none") == ("none", set())
-    assert frozen(splits, method="finetune", freeze="layer1") == ("layer1", set())
-    assert frozen(splits, method="lp_ft")[1] == set()
-    assert frozen(str(sets.tagged(tmp_path / "data.conll")), method="finetune") == (None, set())
-    monkeypatch.setattr(choosing, "MANY_TEXTS", 10)
-    assert frozen(splits, method="finetune") == (None, set())
+    monkeypatch.setattr(Passes, "kept", lambda *given, **more: pytest.fail("states were kept"))
+    run = api.fit(splits, backbone=bert, method="finetune", freeze="embeddings", epochs=1, evidence="off", out=str(tmp_path / "run"))
+    (phase,) = api.show(run.folder)["phases"]
+    assert phase["frozen"] == 1 and phase["constant_prefix"] == 0 and "looked up" in phase["why"]

@@ -93,24 +93,12 @@ def name_length(spec: Spec, data: Data, journal: Journal) -> Spec:
     return replace(spec, method=Part(spec.method.name, {**spec.method.values, "epochs": epochs}))
 
 
-def name_frozen(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
-    """The embeddings of words stay as they are where texts with one label each are fine-tuned and are not very many."""
-    asked = spec.method.name != "finetune" or "freeze" in spec.method.values or data.schema.target not in ("class", "labels", "number")
-    if asked or data.schema.modality != "text" or body.names[0] != "embeddings" or len(data.train) > MANY_TEXTS:
-        return spec
-    why = f"in {len(data.train):,} texts most words are too rare to be learnt anew, and their table takes a seventh of a step"
-    journal.decide("freeze", "embeddings", why, "--freeze none")
-    return replace(spec, method=Part(spec.method.name, {**spec.method.values, "freeze": "embeddings"}))
-
-
 def text_epochs(batch: int, rows: int) -> int:
     """Rounds over so many texts in which a body is fine-tuned."""
     return max(2, min(10, round(TEXT_STEPS * batch / max(rows, 1))))
 
 
 TEXT_STEPS = 500
-MANY_TEXTS = 20_000
-"""Up to which the embeddings stay frozen; a guess, where docs/benchmarks.md has measured 8,000."""
 _ALIKE = (0.9, "the layers of a text body are more alike than those of an image body")
 TEXT_RATES = {
     "finetune": {"decay": _ALIKE, "smoothing": (0.0, "the temperature calibrates")},
