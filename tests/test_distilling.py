@@ -87,6 +87,14 @@ def test_a_student_of_the_teacher_s_lower_stages_starts_from_them_and_is_saved_w
     assert json.loads((tmp_path / "out" / "alone" / "model" / "graft.json").read_text())["teacher"] is None
 
 
+def test_a_student_may_be_the_whole_teacher_on_images_of_another_size(teacher, tmp_path):
+    sets = [*SETS[1:], "method.epochs=0"]
+    found = distill(teacher, tmp_path / "out", student="teacher", image_size=64, sets=sets, epochs=None)
+    assert [arm["size"] for arm in found["arms"]] == [32, 64, 64] and found["arms"][0]["parameters"] == found["arms"][1]["parameters"]
+    theirs, ours = graft.load(teacher).net, graft.load(tmp_path / "out" / "student").net
+    assert ours.names == theirs.names and not ours.earlier
+
+
 def test_a_student_that_would_be_its_teacher_again_is_refused(teacher):
     model = teaching.load(teacher)
     names, size = model.net.names, model.net.prepare.size
