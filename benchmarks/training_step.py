@@ -2,9 +2,10 @@
 
     python benchmarks/training_step.py --bodies mobilenetv2_100,resnet18 --ways plain,quick,compiled --steps 4
 
-Everything learns from random weights, AdamW, batches of 32, 224 pixels. Seconds are processor time of this process by default, which
-other work on the machine disturbs less than the clock (--clock wall for the other; with one thread they are the same on an idle machine).
-The first step of `compiled` holds the compilation, with what the compiler's own processes took.
+Everything learns from random weights, AdamW, batches of 32, 224 pixels. On a CPU seconds are processor time, which other work on the
+machine disturbs less than the clock (--clock wall for that; with one thread both are the same on an idle machine); on a GPU they are
+the clock's, and `quick` is the same as `plain`. The first step of `compiled` holds the compilation, with what the compiler's own
+processes took. --peak adds the share of the measured bfloat16 peak (see roofline.py), a step being three forward passes.
 """
 
 import argparse
@@ -64,20 +65,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="of each way, after its first two")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu")
+    parser.add_argument("--clock", choices=("cpu", "wall"))
+    parser.add_argument("--peak", action="store_true")
     args = parser.parse_args()
     # Compiled in this process's own children, one after the other, so that their time is seen.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    import timm
     import torch
+    from roofline import multiply_adds, peak
 
     from graft.engine import device
 
     machine = device.find()
-    told = device.describe(machine)
+    args.clock = args.clock or ("cpu" if machine.device.type == "cpu" else "wall")
+    told, top = device.describe(machine), peak(machine.device) if args.peak else 0.0
     print(f"{told['cpu']}, {told['threads']} threads, device {told['device']}; torch {told['torch']}; seconds by {args.clock}\n")
-    print("| body | arithmetic | way | first step | median step | fastest | images/s (median) | losses |\n"
-          "|---|---|---|---|---|---|---|---|")  # fmt: skip
+    print("| body | arithmetic | way | first step | median step | fastest | images/s (median) | losses | of the peak |\n"
+          "|---|---|---|---|---|---|---|---|---|")  # fmt: skip
     for body in args.bodies.split(","):
+        work = 3 * multiply_adds(timm.create_model(body, num_classes=0).eval(), args.size) if top else 0.0
         for dtype in args.dtypes.split(","):
             placed = device.Machine(machine.device, getattr(torch, dtype))
             device.keep_freed_memory(placed)
@@ -92,8 +98,9 @@ def main() -> None:
             for way, rows in found.items():
                 seconds = [took for took, _ in rows]
                 middle = statistics.median(seconds)
+                share = f"{args.batch / middle * work / top:.0%}" if top else ""
                 print(f"| {body} | {dtype} | {way} | {first[way][0]:.1f} | {middle:.2f} | {min(seconds):.2f} | {args.batch / middle:.1f} | "
-                      f"{first[way][1]:.4f} to {rows[-1][1]:.4f} |", flush=True)  # fmt: skip
+                      f"{first[way][1]:.4f} to {rows[-1][1]:.4f} | {share} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
