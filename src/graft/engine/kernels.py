@@ -14,7 +14,7 @@ class Quick(TorchFunctionMode):
     """While it is active (around the forward pass):
 
     - a depthwise convolution with a stride, in bfloat16, takes the gradient of its input in float32. oneDNN has no fast kernel for it
-      in bfloat16: 3 to 100 times as long, a third of MobileNetV2's step (docs/benchmarks.md).
+      in bfloat16: it takes 3 to 100 times as long, a quarter of MobileNetV2's step (docs/benchmarks.md).
     - ReLU6, hard-swish and SiLU after a batch norm are not done in place: torch would keep a copy of what they overwrite, where
       nobody but them sees it. The same bits.
     """
