@@ -43,3 +43,40 @@ def test_frozen_passes_on_the_accelerator_give_the_states_of_the_cpu(short):
     found = torch.cat([state["x"] for state in way.states(pixels.split(way.batch))])
     assert found.dtype == way.dtype and found.device.type == "cpu"
     torch.testing.assert_close(found.float(), wanted, rtol=0.05 if short else 1e-3, atol=0.05 if short else 1e-3)
+
+
+def test_a_snapshot_of_the_optimizer_goes_on_on_the_accelerator(tmp_path):
+    """Read back from a file, as after a kill, the second epoch changes the weights as it did without."""
+    import torch
+    from tests import nets
+
+    from graft.core import Batch, Group, Phase, Stream
+    from graft.engine import checkpoint, train
+    from graft.engine.device import Machine
+
+    gpu = Machine(torch.device("cuda"))
+
+    def objective(net, batches):
+        return torch.nn.functional.cross_entropy(net(batches["train"].inputs), batches["train"].targets)
+
+    def loop():
+        net = gpu.place(nets.net(nets.task()))
+        groups = (Group("all", tuple(name for name, _ in net.named_parameters()), 1e-3, 0.01),)
+        phase = Phase("p", {"train": Stream(None, 8)}, 2, groups, objective)
+        train.freeze(net, phase)
+        net.eval()  # No dropout.
+        return net, train.Loop(net, phase, gpu, train.Progress(), 1)
+
+    images = torch.randn(8, 3, nets.SIZE, nets.SIZE, generator=torch.Generator().manual_seed(1))
+    batch = {"train": Batch(images, torch.arange(8) % 2, torch.arange(8))}
+    whole, first = loop()
+    first.epoch(iter([batch]), None, lambda *_: None)
+    checkpoint.save(tmp_path / "current.safetensors", first.tensors(), {})
+    again, second = loop()
+    again.load_state_dict(whole.state_dict())
+    second.take(checkpoint.load(tmp_path / "current.safetensors")[0])
+    second.progress.step = first.progress.step
+    for one in (first, second):
+        one.epoch(iter([batch]), None, lambda *_: None)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)

@@ -48,3 +48,10 @@ def test_the_trial_runs_what_learns_and_leaves_nothing_behind(frozen, start, mon
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert torch.equal(random, torch.get_rng_state()) and net.training and net.stages[0].training
     assert all(p.grad is None and p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_that_only_emulates_bfloat16_learns_in_float32(native, dtype, monkeypatch):
+    """A simulation: nothing is computed on the GPU before the answer."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert precision.choose_dtype(Machine(torch.device("cuda")), None, None, 0, "auto")[0] == dtype

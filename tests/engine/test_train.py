@@ -144,6 +144,16 @@ def test_a_continued_loop_steps_as_one_that_never_stopped(name):
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_a_snapshots_optimizer_state_goes_where_its_parameter_is():
+    """As on a GPU, whose fused AdamW has its step counter there too; "meta" stands for it here."""
+    net = nets.net(nets.task())
+    phase = Phase("p", {"train": Stream(None, 8)}, 1, (Group("all", tuple(n for n, _ in net.named_parameters()), 0.1, 0.01),), plain)
+    loop = train.Loop(net, phase, Machine(torch.device("cpu")), train.Progress(), 1)
+    loop.learning[0] = torch.nn.Parameter(torch.empty_like(loop.learning[0], device="meta"))
+    loop.take({"optimizer.0.step": torch.tensor(3.0), "optimizer.0.exp_avg": torch.zeros_like(loop.learning[0], device="cpu")})
+    assert {value.device.type for value in loop.optimizer.state[loop.learning[0]].values()} == {"meta"}
+
+
 def test_micro_batches_keep_all_views_of_a_row_together():
     rows = torch.arange(5).repeat(2)
     batch = {"train": Batch(torch.randn(10, 3, 16, 16), rows % 2, rows, views=2)}

@@ -70,7 +70,7 @@ def by_rule(
     """
     total = forms.work(net, stop, digest, cells) * rows
     about = machine, forms, digest, shown
-    native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported()
+    native = ways.short_is_native() if machine.device.type == "cpu" else torch.cuda.is_bf16_supported(False)  # not emulated
     if precision == "fast" and native:
         short, why = _fastest(net, stop, total, SHORT, *about)
         return Choice(short, short, f"fast was asked for{why}")

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from ..core import Net, State
+from .kernels import Quick
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class Machine:
 
     @contextlib.contextmanager
     def learning(self) -> Iterator[None]:
-        """Around a forward pass that gradients follow: autocast, and attention as plain matrix products on a CPU, whose fused kernel
-        takes four times as long in its backward pass (docs/benchmarks.md)."""
+        """Around a forward pass that gradients follow: autocast, and on a CPU attention as plain matrix products, whose fused kernel
+        takes four times as long in its backward pass (docs/benchmarks.md), and the other ways of kernels.Quick."""
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else contextlib.nullcontext()
-        with self.autocast(), plain:
+        if self.device.type != "cpu":
+            with self.autocast():
+                yield
+            return
+        with self.autocast(), sdpa_kernel(SDPBackend.MATH), Quick():
             yield
 
     def place(self, value):

@@ -30,7 +30,7 @@ def choose_dtype(machine: Machine, net: Net, phase: Phase, start: int, precision
     if precision == "fast":
         return torch.bfloat16, "asked for"
     if machine.device.type == "cuda":
-        fits = torch.cuda.is_bf16_supported()
+        fits = torch.cuda.is_bf16_supported(including_emulation=False)
         return (torch.bfloat16, "the GPU multiplies it natively") if fits else (torch.float32, "the GPU has no bfloat16")
     if not ways.short_is_native():
         return torch.float32, "this processor has no bfloat16 arithmetic"

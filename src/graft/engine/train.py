@@ -132,9 +132,9 @@ class Loop:
                 self.average[int(number)].copy_(value)
             elif kind == "optimizer":
                 parameter = self.learning[int(number)]
-                # AdamW keeps its step counter on the CPU, whatever the device. What goes with a parameter must lie in memory as it
+                # Fused, AdamW keeps its step counter where the parameter is. What goes with a parameter must lie in memory as it
                 # does: the fused step walks through both side by side, and a snapshot has forgotten channels_last.
-                held = value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+                held = value.to(parameter.device, copy=True) if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
                 self.optimizer.state[parameter][key[0]] = held.detach()
 
     def done(self) -> float:
