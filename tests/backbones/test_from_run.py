@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from tests import texts
 
-from graft.backbones import describe, from_run, from_timm, from_transformers, gabor
+from graft.backbones import describe, from_run, from_timm, from_torchvision, from_transformers, gabor
 from graft.backbones.from_run import Options, load
 from graft.errors import OptionError, WeightsError
 from graft.testing import check_backbone
@@ -66,6 +66,17 @@ def test_random_control(tmp_path, body):
     assert one.origin.weights == "random" and one.origin.parents == ()
     assert all(torch.equal(v, body.stages.state_dict()[k]) for k, v in one.stages.state_dict().items())  # the same seed
     assert not all(torch.equal(v, body.stages.state_dict()[k]) for k, v in two.stages.state_dict().items())
+
+
+def test_a_body_of_torchvision_that_ends_early_comes_back_at_another_size_and_from_another_seed(tmp_path):
+    asked = from_torchvision.Options(weights="none", image_size=64, until=2)
+    short = from_torchvision.load("squeezenet1_0", asked, seed=4)
+    assert len(short.names) == 2 and short.origin.name == f"squeezenet1_0@{short.names[-1]}"
+    run = _run(tmp_path / "s", short)
+    check_backbone(load, f"run:{run}", Options(image_size=96))
+    same, other = (load(f"run:{run}", Options(weights="none"), seed=seed) for seed in (4, 5))
+    assert len(same.names) == 2 and all(torch.equal(v, short.stages.state_dict()[k]) for k, v in same.stages.state_dict().items())
+    assert not all(torch.equal(v, short.stages.state_dict()[k]) for k, v in other.stages.state_dict().items())
 
 
 def test_a_gabor_body_comes_back(tmp_path):

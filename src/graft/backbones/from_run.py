@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..core import Backbone, TextPrepare
+from ..core import Backbone, Origin, TextPrepare
 from ..errors import OptionError, WeightsError
 from . import TOKENIZER, rebuild, weights
 from .ending import KEPT, upto
@@ -102,12 +102,9 @@ def _shortened(built: Backbone, options: Options) -> Backbone:
 
 
 def _resized(built: Backbone, size: int) -> Backbone:
-    if not built.origin.architecture.startswith("timm:"):
+    whole = _anew(built, built.origin, size, 0)
+    if whole is None:
         raise OptionError(f"{built.origin.name} works on images of {built.prepare.size} pixels only; leave image_size out.")
-    from . import from_timm
-
-    model = from_timm.create(built.origin.build["model"], size, 0)
-    whole = from_timm.assemble(model, built.origin, replace(built.prepare, size=size), size, built.origin.build["cut"])
     return _as_short(whole, built)
 
 
@@ -119,13 +116,25 @@ def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
         made = from_transformers.rebuild(origin.build, built.prepare, seed)
         made = _as_short(made, built)
         return replace(made, origin=origin, names=built.names, pool=built.pool)
-    if not origin.architecture.startswith("timm:"):
-        return replace(built, origin=origin)
-    from . import from_timm
+    whole = _anew(built, origin, image_size or origin.build.get("image_size"), seed)
+    return replace(built, origin=origin) if whole is None else _as_short(whole, built)
 
-    size = image_size or origin.build["image_size"]
-    whole = from_timm.assemble(from_timm.create(origin.build["model"], size, seed), origin, built.prepare, size, origin.build["cut"])
-    return _as_short(whole, built)
+
+def _anew(built: Backbone, origin: Origin, size: int | None, seed: int) -> Backbone | None:
+    """The whole network with random weights, for images of that size (None: its own); None where no library makes it."""
+    library, _, _ = origin.architecture.partition(":")
+    prepared = built.prepare if size is None else replace(built.prepare, size=size)
+    if library == "timm":
+        from . import from_timm
+
+        model = from_timm.create(origin.build["model"], size, seed)
+        return from_timm.assemble(model, origin, prepared, size, origin.build["cut"])
+    if library == "torchvision":
+        from . import from_torchvision
+
+        chain = from_torchvision.create(origin.build["model"], prepared.size, seed)
+        return from_torchvision.assemble(chain, origin, prepared, origin.build["cut"])
+    return None
 
 
 def _as_short(whole: Backbone, built: Backbone) -> Backbone:

@@ -19,6 +19,7 @@ from torchvision import models
 from ..core import Backbone, Origin, Prepare, Stage
 from ..errors import OptionError, WeightsError, nearest
 from . import cuts, weights
+from .ending import upto
 
 _RANDOM = ("none", "random")
 _FETCH = ("yes", "no", "fit-only")
@@ -32,11 +33,13 @@ _FAILURES = (AssertionError, ValueError, RuntimeError, ZeroDivisionError)
 class Options:
     """weights: a file, "hub" (what torchvision publishes), or "none" for random weights; by default torch's cache, then torchvision's site.
     fetch: "yes", "no", or "fit-only"; "no" leaves the cache. image_size: pixels of the square input; by default that of the weights.
+    until: the last stage that is kept, by its name or number, for a smaller body; by default all.
     """
 
     weights: str | None = None
     fetch: str = "yes"
     image_size: int | None = None
+    until: str | int | None = None
 
 
 class Chain(nn.Module):
@@ -90,7 +93,7 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
     elif options.weights not in _RANDOM:
         source, sha256 = f"file:{Path(options.weights).name}", fill(chain, options.weights)
         licence = trained_on = "unknown"
-    return _assemble(chain, Origin(name, f"torchvision:{name}", source, {}, sha256, licence, trained_on), prepared)
+    return upto(assemble(chain, Origin(name, f"torchvision:{name}", source, {}, sha256, licence, trained_on), prepared), options.until)
 
 
 def known(name: str) -> str:
@@ -185,7 +188,8 @@ def in_cache(folder: Path) -> dict[str, Path]:
     return {name: file for name, file in files.items() if file.is_file()}
 
 
-def _assemble(chain: Chain, origin: Origin, prepared: Prepare, kind: str | None = None) -> Backbone:
+def assemble(chain: Chain, origin: Origin, prepared: Prepare, kind: str | None = None) -> Backbone:
+    """A network of torchvision cut into stages. kind: a former cut's kind, to be believed; None to find and check one."""
     cut = cuts.cut(chain, prepared.size, kind)
     build = {"model": origin.architecture.removeprefix("torchvision:"), "image_size": prepared.size, "cut": cut.kind}
     stages = nn.ModuleList(Stage(module) for module in cut.modules).eval()
@@ -199,7 +203,7 @@ def rebuild(build: dict, origin: Origin, prepared: Prepare) -> Backbone:
         chain = create(known(build["model"]), build["image_size"], 0)
     except OptionError as error:
         raise WeightsError(f"{error} Install the version of torchvision that the model was made with.") from error
-    return _assemble(chain, origin, prepared, build["cut"])
+    return assemble(chain, origin, prepared, build["cut"])
 
 
 def source_head(name: str, options: Options, width: int) -> tuple[Tensor, Tensor] | None:
