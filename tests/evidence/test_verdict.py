@@ -139,3 +139,15 @@ def test_an_interval_without_an_end_is_told_without_a_number():
     found = {("chosen", "scratch"): gap(0.0, float("-inf"), float("inf"), 1.0)}
     said = judge(arms(chosen=1.0, scratch=1.0), found, "rmse", 3, higher=False)
     assert said["kind"] == "none" and "unbounded" in said["text"] and said["interval"] == [None, None]
+
+
+def test_a_probe_that_took_longer_than_scratch_had_shows_nothing():
+    found = {
+        ("chosen", "scratch"): stats.Difference(0.1, 0.05, 0.15, 0.01, "t"),
+        ("probe", "scratch"): stats.Difference(0.2, 0.1, 0.3, 0.001, "t"),
+    }
+    for took, kind in ((0.2, "helped"), (0.7, "unknown")):
+        arms = [
+            {"name": name, "label": name, "value": 0.5, "seconds": s} for name, s in (("chosen", 5.0), ("probe", took), ("scratch", 0.3))
+        ]
+        assert judge(arms, found, "accuracy", 160, equal_time=False)["kind"] == kind

@@ -34,12 +34,12 @@ def judge(
 
     "helped": better than scratch, the whole interval on that side and p <= 0.05. "negative": worse, likewise. "none": neither
     was shown. "unknown": scratch is missing, no arm was shown to beat the majority class, or the lead may be one of time.
-    equal_time: whether scratch had at least the time of "chosen"; where it had less, it is the probe (which took less still)
-    that has to beat scratch. The order is fixed beforehand (majority, scratch, probe) and every step needs the one before, so
+    equal_time: whether scratch had at least the time of "chosen"; where it had less, it is the probe, where it took
+    less still, that has to beat scratch. The order is fixed beforehand (majority, scratch, probe) and every step needs the one before, so
     no p is corrected for the number of steps.
     """
     case = _Case({row["name"]: row for row in arms}, differences, metric, higher, n, seeds, unit, equal_time)
-    fair = "chosen" if equal_time or ("probe", "scratch") not in differences else "probe"
+    fair = "probe" if not equal_time and ("probe", "scratch") in differences and case.in_time("probe") else "chosen"
     if ("chosen", "scratch") not in differences:
         return _untold(case)
     if case.chance() and case.direction("chosen", "scratch") != -1:
@@ -70,6 +70,11 @@ class _Case:
         if found.p > ALPHA or found.low <= 0 <= found.high:
             return 0
         return 1 if (found.low > 0) == self.higher else -1
+
+    def in_time(self, name: str) -> bool:
+        """Whether scratch had at least the time of this arm, as far as both are known."""
+        took, had = (self.arms.get(one, {}).get("seconds") for one in (name, "scratch"))
+        return took is None or had is None or took <= had
 
     def chance(self) -> bool:
         """Whether arms were compared with the majority class and none was shown to beat it."""
