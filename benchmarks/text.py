@@ -218,6 +218,7 @@ def supervised(bench: Bench, scene: Scene) -> None:
         bench.graft(scene, "graft, embeddings frozen", ["--freeze", "embeddings"])
     if scene.task == "classify":
         bench.graft(scene, "graft, frozen", ["-m", "extract"])
+        bench.graft(scene, "graft, frozen, last layer", ["-m", "extract", "--layers", "-1"])
     for tool, more in (("Trainer", []), ("Trainer, bfloat16", ["--bf16"]))[: 1 + bench.args.bf16]:
         bench.peer(scene, tool, [scene.task, "--epochs", str(epochs), "--lr", "5e-5", "--batch", "32", *more])
 
