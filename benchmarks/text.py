@@ -9,7 +9,7 @@ few_shot  8, 32 and 128 labels a class of rt_polarity and ag_news, five draws, t
           SetFit's time grows with its pairs: --iterations 20,10,5 makes 128 labels affordable, and the table says which
 
 Rows of graft: as it comes; "same recipe", which has the Trainer's rates, schedule, epochs and batch; "frozen", the probe: a linear head on
-mean features of a frozen layer, which it measures; and for few labels its own contrastive method, where that is not what it chooses by itself. Each
+mean features of a frozen layer, which it measures; and for few labels its own contrastive method, where it does not choose that. Each
 starts with an empty cache and without evidence (--evidence), which the peers do not have. Seconds are those of the whole process;
 tools take turns, so that noise meets all. Memory is as in against_peers.py. graft selects on rows of its own train, or on val where
 the set has one; the Trainer learns from all of train, leaves val alone and scores its last epoch. No tool chooses anything on the
@@ -218,6 +218,7 @@ def supervised(bench: Bench, scene: Scene) -> None:
         bench.graft(scene, "graft, embeddings frozen", ["--freeze", "embeddings"])
     if scene.task == "classify":
         bench.graft(scene, "graft, frozen", ["-m", "extract"])
+        bench.graft(scene, "graft, frozen, last layer", ["-m", "extract", "--layers", "-1"])
     for tool, more in (("Trainer", []), ("Trainer, bfloat16", ["--bf16"]))[: 1 + bench.args.bf16]:
         bench.peer(scene, tool, [scene.task, "--epochs", str(epochs), "--lr", "5e-5", "--batch", "32", *more])
 
