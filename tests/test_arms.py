@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from graft import api
+from graft import api, arms, wiring
 from graft.arms import Arm
 from graft.engine import choice, forward, passes
+from graft.engine.journal import Journal
 from graft.spec import Spec
 
 SETS = ["backbone.image_size=32", "method.epochs=2"]
@@ -50,6 +51,22 @@ def test_the_scored_rows_are_opened_once_for_all_arms(tuned):
 
 def test_the_time_of_scratch_is_an_announced_choice(tuned):
     assert any(what == "epochs from scratch" and "--evidence" in flag for what, _, _, flag in tuned.decisions)
+
+
+def test_only_a_small_network_has_a_trial_in_little_time(photos):
+    def seconds(size: int) -> float:
+        spec = Spec.make(str(photos), backbone="graft-mini", method="scratch", folds=0, sets=[f"backbone.image_size={size}"])
+        parts = wiring.assemble(spec, Journal())
+        return arms._trial_seconds(parts, parts.data)
+
+    small, large = seconds(32), seconds(448)
+    assert small < arms.TRIED * 0.5 < large < 1000 * small
+
+
+def test_the_control_says_how_many_epochs_it_had(tuned):
+    what = next(row["what"] for row in evidence(tuned)["arms"] if row["name"] == "scratch")
+    epochs = next(value for about, value, *_ in tuned.decisions if about == "epochs from scratch")
+    assert what.startswith("the same network from random weights, ") and f"{float(epochs):.3g} epoch" in what
 
 
 def test_extract_is_its_own_probe(photos, tmp_path):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from graft import wiring
+from graft import measuring, wiring
+from graft.advisor import rules
 from graft.engine.journal import Journal
 from graft.errors import OptionError
 from graft.spec import Spec
@@ -19,6 +20,18 @@ def test_every_choice_has_a_reason_and_a_flag(photos):
     assert {"reader", "roles", "task", "method", "backbone", "augment"} <= set(chosen)
     assert all(row["reason"] and row["flag"].startswith("--") for row in chosen.values())
     assert chosen["backbone"]["value"] == "graft-mini" == parts.spec.backbone.name
+
+
+def test_in_folds_no_layer_is_measured_on_rows_that_are_scored(photos, monkeypatch):
+    rule = rules.cell([20, 20], "different")
+    assert rule.method == "extract" and rule.layers != "last"
+    monkeypatch.setattr(rules, "cell", lambda *given: rule)
+    monkeypatch.setattr(measuring, "probes", lambda *given: pytest.fail("labels of scored rows chose"))
+    parts, chosen = assemble(photos, folds=3)
+    assert not parts.spec.task.values.get("layers")
+    assert chosen["layer"]["value"] == parts.backbone.names[-1] and "scored in its fold" in chosen["layer"]["reason"]
+    with pytest.raises(pytest.fail.Exception, match="chose"):
+        assemble(photos, folds=0)
 
 
 def test_what_the_user_says_is_not_decided(photos):

@@ -34,7 +34,7 @@ def hub(tmp_path, monkeypatch):
 
 def chosen(photos, **values) -> dict:
     heard = []
-    wiring.assemble(Spec.make(str(photos), folds=0, method="extract", **values), Journal(heard.append))
+    wiring.assemble(Spec.make(str(photos), **{"folds": 0, "method": "extract", **values}), Journal(heard.append))
     return next(event for event in heard if event["event"] == "decision" and event["what"] == "backbone")
 
 
@@ -53,6 +53,13 @@ def test_bodies_that_are_kept_are_measured_on_learning_rows_alone(photos, hub, m
     _, data = wiring.read(Spec.make(str(photos), folds=0), Journal())
     assert f"{name} 0." in found["reason"] and "graft-mini 1.000" in found["reason"]
     assert seen and not set(seen) & set(data.test["path"].to_pylist())
+
+
+def test_in_folds_every_row_is_scored_so_none_is_measured_on(photos, hub, monkeypatch):
+    name = hub("test_resnet")
+    monkeypatch.setattr(measuring, "features", lambda *given: pytest.fail("labels of scored rows chose"))
+    found = chosen(photos, folds=3)
+    assert found["value"] == name and "every row is scored in its fold" in found["reason"]
 
 
 @pytest.mark.parametrize("better", [True, False])

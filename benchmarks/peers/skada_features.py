@@ -40,7 +40,14 @@ def deep(name: str, x, y, domain) -> np.ndarray:
 
     torch.manual_seed(0)
     classes = int(y.max()) + 1
-    module = nn.Sequential()
+
+    class Plain(nn.Sequential):
+        """Without weights of rows, which skada hands to every module."""
+
+        def forward(self, X, sample_weight=None, **_):
+            return super().forward(X)
+
+    module = Plain()
     module.add_module("hidden", nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU()))
     module.add_module("classes", nn.Linear(HIDDEN, classes))
     more = {"DANN": {"num_features": HIDDEN}, "CDAN": {"num_features": HIDDEN, "n_classes": classes}, "MCC": {}}[name]

@@ -12,7 +12,7 @@ from . import backbones, catalog, controls, modality
 from .core import Backbone, Batch, Data, Net, Task
 from .data import order
 from .data.augment import Augment
-from .engine import device, forward, precision, train, ways
+from .engine import device, forward, precision, prefix, train, ways
 from .engine.execute import Outcome, Setting, execute
 from .engine.journal import Journal, read
 from .engine.passes import Passes
@@ -33,7 +33,13 @@ BATCH = 16
 AFTER = 10.0  # seconds of a budget that scoring, saving and the report take when the arms have learnt
 NEARLY = 0.9  # of the time is as good as all of it
 TRIAL = 5.0
-"""Seconds of training from which a trial says how many epochs they hold; in less, two batches are learnt from."""
+"""Seconds of training from which a trial says how many epochs they hold; in less, two batches are learnt from, but by a small network,
+for which a trial takes TRIED of them at most by its multiply-adds: they hold many of its steps."""
+TRIED = 0.1
+PASSES, SPEED = (
+    12,
+    20.0,
+)  # of a trial, each step being worth three forward passes; thousand million multiply-adds a second of two usual cores
 SHORT = 20.0  # seconds of training below which a trial of precisions would cost more than it gains
 
 
@@ -223,7 +229,8 @@ class Rivals:
             seconds, words = self._seconds()
             self._without_trial(control, seconds)
             # In a few seconds a large network takes a step or two, and a trial would take as long.
-            found = self._epochs(control, data, seconds) if seconds >= TRIAL else 2 * BATCH / max(len(data.train), 1)
+            tried = seconds >= TRIAL or _trial_seconds(control, data) <= TRIED * seconds
+            found = self._epochs(control, data, seconds) if tried else 2 * BATCH / max(len(data.train), 1)
             passes.decided[about] = f"{found:.3g}"
             journal.decide(about, passes.decided[about], words, "--evidence full|off")
         epochs = float(passes.decided[about])
@@ -286,6 +293,12 @@ class Rivals:
         each = train.pass_seconds(machine, net, phase, batch, 0) / BATCH
         # Optimizer, loading and the scoring of the selecting rows come to about a quarter of the passes themselves.
         return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
+
+
+def _trial_seconds(control: Parts, data: Data) -> float:
+    """About what a trial of single passes would take, by the network's multiply-adds."""
+    net = control.net("trial")
+    return PASSES * BATCH * prefix.work(net, len(net.stages), order.mean_cells(control.streams.cells(data.train))) / SPEED
 
 
 def random_start(body: Backbone) -> Backbone:

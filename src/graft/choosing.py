@@ -152,7 +152,12 @@ def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journa
 
 
 def name_layer(spec: Spec, data: Data, body: Backbone, task: Task, machine: Machine, journal: Journal) -> Spec:
-    """The layer whose frozen features a linear head does best on: the last, unless an earlier one is clearly better."""
+    """The layer whose frozen features a linear head does best on: the last, unless an earlier one is clearly better, and where folds
+    are scored, for then the rows that would choose are those that are scored."""
+    if data.plan.folds:
+        why = "every row is scored in its fold, so none is free to measure layers on"
+        journal.decide("layer", body.names[-1], why, "--layers, --folds 0")
+        return spec
     layers = measuring.probes(body, data, task, machine, journal, spec.seed)
     best = rank.best_layer(layers)
     scores = {one["name"]: one["probe"] for one in layers}
@@ -170,10 +175,6 @@ def name_text_layer(spec: Spec, data: Data, body: Backbone, machine: Machine, jo
     if data.schema.modality != "text" or spec.method.name != "extract" or asked or len(body.names) < 2:
         return spec
     if data.schema.target not in ("class", "labels", "number"):
-        return spec
-    if data.plan.folds:
-        why = "every row is scored in its fold, so none is free to measure layers on"
-        journal.decide("layer", body.names[-1], why, "--layers, --folds 0")
         return spec
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     return name_layer(spec, data, body, task, machine, journal)

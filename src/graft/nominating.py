@@ -77,7 +77,8 @@ def best(spec: Spec, data: Data, journal: Journal) -> tuple[str, str]:
     """(name, why) of the body for a spec that names none: the embedded one, or one that is kept here and is better on the learning rows.
 
     A linear head on the last layer's features is cross-validated on at most ROWS learning rows for each; the order is that of
-    `graft advise` (graft.advisor.rank). No scored row is looked at, and nothing is fetched.
+    `graft advise` (graft.advisor.rank). No scored row is looked at, and nothing is fetched. Where every row is scored in its fold nothing
+    can be measured so, and the largest of the kept ones is taken by rule.
     """
     usual = modality.EMBEDDED[data.schema.modality]
     name = f"no body was named; {usual} ships with graft and needs no download"
@@ -87,6 +88,9 @@ def best(spec: Spec, data: Data, journal: Journal) -> tuple[str, str]:
     if not found:
         return usual, f"{name}, and no other is kept here (a larger one is usually better: mobilenetv2_100, say, which is fetched once)"
     fit = sorted((one for one in found if one.megabytes <= LARGEST), key=lambda one: (-one.megabytes, one.name))[:MOST]
+    if data.plan.folds and fit:
+        why = "of those kept here it is the largest that is quick enough; every row is scored in its fold, so none is free to measure on"
+        return fit[0].name, f"no body was named; {why}"
     allowed = SECONDS if spec.budget is None else min(SECONDS, 0.1 * spec.budget)
     began, rows = time.monotonic(), []
     left = [one.name for one in found if one not in fit]

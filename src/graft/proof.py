@@ -96,11 +96,12 @@ def evidence(
 def _words(name: str, parts: Parts, rivals: Rivals) -> dict[str, str]:
     """label and what of an arm."""
     method = parts.spec.method.name
-    number = parts.task.schema.target == "number"
+    number, epochs = parts.task.schema.target == "number", rivals.chosen.passes.decided.get("epochs from scratch")
+    rounds = "" if epochs is None else f", {float(epochs):.3g} epoch{'' if float(epochs) == 1 else 's'}"
     return {
         "chosen": {"label": method, "what": "what was asked for" if method != "auto" else ""},
         "probe": {"label": "linear probe", "what": "frozen body, linear head solved on its features"},
-        "scratch": {"label": "from scratch", "what": "the same network from random weights"},
+        "scratch": {"label": "from scratch", "what": f"the same network from random weights{rounds}"},
         "majority": {"label": "mean" if number else "majority class", "what": "says the same of every sample"},
     }[name]
 
