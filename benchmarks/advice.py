@@ -43,13 +43,15 @@ def ranking(args: argparse.Namespace) -> list[dict]:
     import torch
     from scipy.stats import weightedtau
 
-    from graft import advising, catalog, choosing, measuring, modality, wiring
+    from graft import catalog
+    from graft.assembly import choosing, measuring, modality, wiring
     from graft.engine import device
     from graft.engine.journal import Journal
     from graft.engine.passes import Passes
     from graft.engine.store import find
     from graft.heads import logistic
     from graft.spec import Part, Spec, options
+    from graft.verbs import advising
 
     machine, found = device.find(), []
     print("| set | body | advised by (probe, learning rows) | LogME | reached (locked rows) |\n|---|---|---|---|---|")
@@ -88,7 +90,7 @@ def ranking(args: argparse.Namespace) -> list[dict]:
 
 def subset(data: Path, share: float, seed: int, folder: Path) -> Path:
     """A table of the set's images with a stratified share of the learning rows; the locked rows stay the same for every share."""
-    from graft import wiring
+    from graft.assembly import wiring
     from graft.engine.journal import Journal
     from graft.evidence.curve import subsets
     from graft.spec import Spec

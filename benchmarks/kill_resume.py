@@ -105,8 +105,6 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    import graft.fitting
-    import graft.wiring  # noqa: F401  imported once here, so that a fork need not
 
     rng, root = random.Random(args.seed), Path(tempfile.mkdtemp(prefix="graft-kill-"))
     draw(root / "data")

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--budget", choices=("equal", "own"), default="equal")
     parser.add_argument("--json", type=Path, help="write the rows here too")
     args = parser.parse_args()
-    from graft.demonstration import digits
+    from graft.verbs.demonstration import digits
 
     rows, root = [], Path(tempfile.mkdtemp(prefix="graft-mini-"))
     print("| data | labels | graft-mini | from scratch | difference [95 %] | seconds | method |\n|---|---|---|---|---|---|---|")

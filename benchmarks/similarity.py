@@ -34,7 +34,7 @@ def drawn(folder: Path, data: Path) -> list[tuple[str, str, list[Path]]]:
     """Pages of text, digits and noise as PNG files."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from graft.demonstration import digits
+    from graft.verbs.demonstration import digits
 
     rng = np.random.default_rng(0)
     words = (data / "rt_polarity" / next(p.name for p in (data / "rt_polarity").glob("*.csv"))).read_text(errors="replace").split()

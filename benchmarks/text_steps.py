@@ -54,7 +54,7 @@ def main() -> None:
         return
     import torch
 
-    from graft import wiring
+    from graft.assembly import wiring
     from graft.engine import train
     from graft.engine.device import Machine
     from graft.engine.journal import Journal

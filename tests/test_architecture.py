@@ -20,62 +20,15 @@ LAYERS = (
     ("readers", "backbones", "heads", "tasks", "methods"),
     ("engine",),
     ("advisor", "inspect", "evidence", "report", "export"),
-    (
-        "api",
-        "fitting",
-        "arms",
-        "controls",
-        "adapting",
-        "proof",
-        "domains",
-        "wiring",
-        "teaching",
-        "distilling",
-        "choosing",
-        "lineage",
-        "chains",
-        "parsing",
-        "folders",
-        "embedding",
-        "demonstration",
-        "studies",
-        "tuning",
-        "estimator",
-        "checking",
-        "advising",
-        "nominating",
-        "measuring",
-        "modality",
-        "passages",
-        "representing",
-        "spec",
-        "catalog",
-    ),
+    ("spec", "catalog", "parsing", "folders"),
+    ("assembly",),
+    ("fits",),
+    ("verbs",),
+    ("api", "estimator"),
     ("cli", "serve", "testing", "testing_texts"),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-# Within a layer, of the rooms above the engine most stand on the same few below them.
-SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("demonstration", "spec"), ("studies", "spec"), ("studies", "catalog")}
-SIDEWAYS |= {("wiring", "spec"), ("wiring", "catalog"), ("wiring", "measuring"), ("arms", "wiring"), ("proof", "wiring"), ("proof", "arms")}
-SIDEWAYS |= {("fitting", "wiring"), ("fitting", "arms"), ("fitting", "proof"), ("fitting", "checking"), ("tuning", "fitting")}
-SIDEWAYS |= {("adapting", "catalog"), ("adapting", "modality")}
-SIDEWAYS |= {("arms", "controls"), ("controls", "wiring"), ("checking", "measuring"), ("advising", "measuring")}
-SIDEWAYS |= {(room, "modality") for room in ("wiring", "arms", "measuring", "checking", "fitting", "advising", "studies")}
-SIDEWAYS |= {("fitting", "passages"), ("passages", "wiring"), ("modality", "spec")}
-SIDEWAYS |= {(room, other) for room in ("arms", "tuning", "estimator", "checking", "advising") for other in ("wiring", "spec", "catalog")}
-SIDEWAYS |= {("fitting", "domains")} | {("domains", room) for room in ("arms", "wiring", "spec")}
-SIDEWAYS |= {("testing", "testing_texts"), ("spec", "parsing"), ("wiring", "choosing"), ("choosing", "spec"), ("choosing", "catalog")}
-SIDEWAYS |= {("embedding", room) for room in ("catalog", "choosing", "modality", "spec", "wiring")}
-SIDEWAYS |= {("choosing", "measuring"), ("choosing", "modality")} | {(room, "choosing") for room in ("advising", "checking", "estimator")}
-SIDEWAYS |= {("wiring", "teaching"), *(("teaching", room) for room in ("modality", "spec", "catalog"))}
-SIDEWAYS |= {("distilling", room) for room in ("teaching", "wiring", "spec", "catalog")}
-SIDEWAYS |= {("fitting", "representing"), ("representing", "wiring")}
-SIDEWAYS |= {("wiring", "lineage"), ("fitting", "lineage"), ("lineage", "spec"), ("lineage", "catalog")}
-SIDEWAYS |= {("chains", room) for room in ("lineage", "modality", "spec", "catalog")}
-SIDEWAYS |= {(room, "folders") for room in ("fitting", "studies", "chains", "distilling")}
-SIDEWAYS |= {("api", room) for room in LAYERS[5] if room != "api"}
-SIDEWAYS |= {("choosing", "nominating"), ("advising", "nominating")}
-SIDEWAYS |= {("nominating", room) for room in ("measuring", "modality", "spec", "catalog")}
+SIDEWAYS = {("tasks", "heads"), ("spec", "catalog"), ("spec", "parsing"), ("testing", "testing_texts")}
 NEVER = {
     ("engine", room): "it runs phases and knows nothing by name: pass what it needs as an argument"
     for room in ("methods", "tasks", "backbones")

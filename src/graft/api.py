@@ -29,7 +29,8 @@ def fit(spec: Spec | str | os.PathLike, *, on_event: Listener = None, **choices)
     the journal, and progress. Raises GraftError with one sentence where something must be mended first; nothing is
     written before the data, the options and the weights have been found sound. Ctrl-C raises Stopped.
     """
-    from . import fitting, wiring
+    from .assembly import wiring
+    from .fits import fitting
 
     spec = spec if isinstance(spec, Spec) else Spec.make(str(spec), **choices)
     if spec.out is not None:
@@ -57,7 +58,7 @@ def advise(
     weights"; else the one of the spec, those that ship with graft, and those in the hub's cache. out: a new or empty folder
     for advice.json, advice.toml and advice.html. Raises GraftError with one sentence where something must be mended first.
     """
-    from . import advising
+    from .verbs import advising
 
     spec = data if isinstance(data, Spec) else Spec.make(str(data), **choices)
     if out is not None:
@@ -76,7 +77,7 @@ def compare(
     weights: str | None = None, sets: Sequence[str] = (), on_event: Listener = None, **choices,
 ) -> dict:  # fmt: skip
     """Several methods, bodies and seeds on the same scored rows, as a study that can be stopped and gone on with; see docs/compare.md."""
-    from . import studies
+    from .verbs import studies
 
     return studies.compare(
         data, arms=arms, backbones=backbones, seeds=seeds, budget=budget, out=out, weights=weights, sets=sets, fit=fit, resume=resume,
@@ -88,8 +89,8 @@ def distill(
     teacher: str | os.PathLike, data: str | os.PathLike | None = None, *, student: str | None = None, out: str | os.PathLike | None = None,
     sets: Sequence[str] = (), on_event: Listener = None, **choices,
 ) -> dict:  # fmt: skip
-    """A small body that the finished run `teacher` teaches, beside the same body alone and the teacher; see graft.distilling.distill."""
-    from . import distilling
+    """A small body that the finished run `teacher` teaches, beside the same body alone and the teacher; see graft.verbs.distilling."""
+    from .verbs import distilling
 
     return distilling.distill(
         teacher, data, student=student, out=out, sets=sets, fit=fit, resume=resume, on_event=on_event, **choices
@@ -97,15 +98,15 @@ def distill(
 
 
 def chain(steps, *, out: str | os.PathLike | None = None, remedy: str | None = None, on_event: Listener = None) -> dict:
-    """Tasks learnt one after another by one body, and what is kept of each; see graft.chains.chain and docs/chains.md."""
-    from . import chains
+    """Tasks learnt one after another by one body, and what is kept of each; see graft.verbs.chains.chain and docs/chains.md."""
+    from .verbs import chains
 
     return chains.chain(steps, out=out, remedy=remedy, fit=fit, resume=resume, on_event=on_event)
 
 
 def tune(spec: Spec | str | os.PathLike, *, trials: int | None = None, on_event: Listener = None, **choices) -> dict:
-    """Better settings than the defaults, found on the selecting rows, and what they gained; see graft.tuning.tune."""
-    from . import tuning
+    """Better settings than the defaults, found on the selecting rows, and what they gained; see graft.verbs.tuning.tune."""
+    from .verbs import tuning
 
     spec = spec if isinstance(spec, Spec) else Spec.make(str(spec), **choices)
     return tuning.tune(spec, trials=trials, on_event=on_event)
@@ -118,7 +119,7 @@ def check(data: Spec | str | os.PathLike, *, out: str | None = None, on_event: L
     copies, label errors and outliers). out: a new or empty folder for check.json, check.html, label_errors.csv and
     duplicates.txt. Nothing is changed in the data. Raises GraftError where they cannot be read at all.
     """
-    from . import checking
+    from .verbs import checking
 
     spec = data if isinstance(data, Spec) else Spec.make(str(data), **choices)
     if out is not None:
@@ -137,14 +138,14 @@ def embed(
     data: Spec | str | os.PathLike, *, out: str | os.PathLike, layers: str | Sequence[str | int] | None = None, form: str = "parquet",
     cluster: str | None = None, map: str = "pca", on_event: Listener = None, **choices,
 ) -> dict:  # fmt: skip
-    """Write the features [n, width] of every sample, with labels or without, into the new or empty folder `out`; see graft.embedding.
+    """Write the features [n, width] of every sample, with labels or without, into the new or empty folder `out`; see graft.verbs.embedding.
 
     data: a Spec, or the path of the data; `choices` are then the arguments of Spec.make. layers: stages whose pooled features are
     joined, "stage3,stage4"; the last if None. form: "parquet" or "npy". cluster: "auto", a number or "hdbscan". map: "pca", "umap" or
     "none". Returns the content of embedding.json. Raises GraftError where something must be mended first.
     """
-    from . import embedding
     from .report import embedding as page
+    from .verbs import embedding
 
     for name, given, known in (("--format", form, embedding.FORMATS), ("--map", map, embedding.MAPS)):
         if given not in known:
@@ -180,7 +181,8 @@ def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:
 
     Raises OutputError where there is no run, DataError where the data have changed since.
     """
-    from . import fitting, wiring
+    from .assembly import wiring
+    from .fits import fitting
 
     folder = Path(folder)
     if not (folder / "spec.toml").is_file():
@@ -203,8 +205,9 @@ def resume(folder: str | os.PathLike, *, on_event: Listener = None) -> Run:
 
 def load(path: str | os.PathLike):
     """The model of a run (RUN, RUN/model or a copy of that folder), ready to predict; see graft.export.model.Model."""
-    from . import adapting, catalog
+    from . import catalog
     from .export.model import read
+    from .verbs import adapting
 
     return read(path, catalog.make_task, adapting.adapt)
 
@@ -264,7 +267,7 @@ def cache(limit: str | None = None, clear: str | None = None) -> dict:
 
 def demo(out: str | os.PathLike = "demo-run", *, on_event: Listener = None) -> dict:
     """scikit-learn's handwritten digits with ten labels a class: the embedded body against the same network from scratch."""
-    from . import demonstration
+    from .verbs import demonstration
 
     _check_free(Path(out))
     return demonstration.demo(Path(out), fit, on_event)

@@ -15,7 +15,8 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import backbones, catalog, choosing, wiring
+from . import backbones, catalog
+from .assembly import choosing, wiring
 from .core import Data, Plan, Prepare, Schema
 from .data import augment, images
 from .data.streams import Streams

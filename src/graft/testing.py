@@ -324,7 +324,7 @@ def check_method(phases: Callable, options: object, make_net: Callable[[], Net],
 def _run_method(phases: Callable, options: object, net: Net, task: Task, data: Data, folder):
     import torch
 
-    from . import modality
+    from .assembly import modality
     from .core import Net
     from .data.augment import Augment, Options
     from .engine import execute

@@ -11,7 +11,7 @@ def ran(code: str) -> str:
 
 
 def test_a_fit_loads_no_compiler():
-    loaded = ran("import graft.fitting, graft.wiring, graft.backbones.from_timm, sys; print(*sys.modules)").split()
+    loaded = ran("import graft.fits.fitting, graft.assembly.wiring, graft.backbones.from_timm, sys; print(*sys.modules)").split()
     assert "torchvision" in loaded and "timm" in loaded
     assert not [name for name in loaded if name.startswith(("torch._dynamo", "torch._inductor", "sympy"))]
 

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from graft import catalog, modality
+from graft import catalog
+from graft.assembly import modality
 from graft.core import Backbone, Data, Net, Origin, Plan, Prepare, Schema, Stage
 from graft.engine import execute
 from graft.engine.device import Machine

@@ -9,7 +9,8 @@ from tests import nets
 from tests.methods import tasks, words
 from tests.methods.phases import collect
 
-from graft import catalog, lineage
+from graft import catalog
+from graft.assembly import lineage
 from graft.core import Batch, Earlier, Phase
 from graft.errors import OptionError
 from graft.losses import distillation

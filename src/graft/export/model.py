@@ -103,7 +103,7 @@ class Model:
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
     def adapted(self, items: Sequence[Item] | Item, how: str) -> tuple["Model", dict]:
-        """(a model fitted to these images without labels, and what came of it: {"how", "kept", "why", "changed"}); see graft.adapting.
+        """(a model fitted to these images without labels, and what came of it: {"how", "kept", "why", "changed"}).
 
         how: "adabn" or "tent". This model stays as it is, and is the one given back where the adapted one looks worse ("kept" is
         False). Raises OptionError where the model or the images are not made for it.

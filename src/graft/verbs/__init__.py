@@ -1,0 +1,1 @@
+"""What can be asked besides a fit: check, advise, compare, tune, chain, distill, embed, adapt, demo."""
