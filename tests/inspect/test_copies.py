@@ -56,7 +56,9 @@ def test_candidates_are_the_nearest_of_all_pairs_found_one_by_one(monkeypatch, b
             if a != b:
                 closeness[a, b] = max(np.corrcoef(x.ravel(), halves[b].ravel())[0, 1] for x in (halves[a], halves[a][:, ::-1]))
     expected = {tuple(sorted((a, int(b)))) for a in range(32) for b in np.argsort(-closeness[a])[:2]}
-    assert {tuple(pair) for pair in pairs.tolist()} == expected and len(pairs) == len(expected)
+    # Rows 7 and 31 are one picture: which of them is the nearer to a third is up to the last bit.
+    named = lambda some: {tuple(sorted(7 if row == 31 else row for row in pair)) for pair in some}  # noqa: E731
+    assert named(pairs.tolist()) == named(expected) and len(pairs) == len(expected)
     more = copies.candidates(pictured(images), near=2)
     assert set(more.ravel()) == set(range(30)) and (more[:, 0] < more[:, 1]).all()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tuning.conftest import asked_for
+from tests.verbs.tuning.conftest import asked_for
 
 import graft.verbs.tuning.search as searching
 from graft.errors import OptionError, OutputError, Stopped

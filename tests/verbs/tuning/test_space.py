@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.tuning.conftest import asked_for
+from tests.verbs.tuning.conftest import asked_for
 
 from graft.assembly import wiring
 from graft.engine.journal import Journal
