@@ -39,3 +39,16 @@ def test_the_next_free_folder_has_a_plain_name(tmp_path, monkeypatch):
     assert first == tmp_path / "runs" / "chain-my_photos-1" and folders.plain("..", "run") == "run"
     first.mkdir(parents=True)
     assert folders.free("chain", "my_photos").name == "chain-my_photos-2"
+
+
+def test_a_result_is_published_with_its_page_or_one_sentence_says_why_not(tmp_path):
+    found = folders.publish(tmp_path, "r.json", {"a": 1}, lambda folder: folder / "r.html")
+    assert found == {"a": 1, "folder": str(tmp_path), "report": str(tmp_path / "r.html")} and folders.read_json(tmp_path / "r.json") == {
+        "a": 1
+    }
+
+    def full(folder):
+        raise OSError(28, "no space")
+
+    with pytest.raises(OutputError, match="disk is full"):
+        folders.publish(tmp_path, "r.json", {}, full)

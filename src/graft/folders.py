@@ -3,9 +3,11 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from .engine.journal import full_disk
 from .errors import OutputError
 
 PLAN = "plan.json"
@@ -18,6 +20,16 @@ def write_json(path: Path, value: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     os.replace(beside, path)
+
+
+def publish(folder: Path, name: str, found: dict, page: Callable[[Path], Path]) -> dict:
+    """Write the result as JSON and, by page(folder), for people; the result with the folder and the page. Raises OutputError."""
+    try:
+        write_json(folder / name, found)
+        report = page(folder)
+    except OSError as error:
+        raise full_disk(error, folder) from error
+    return found | {"folder": str(folder), "report": str(report)}
 
 
 def read_json(path: Path) -> dict:

@@ -295,12 +295,7 @@ def write_down(work: Work, seconds: float) -> dict:
         "of": len(work.steps), "steps": work.told, "matrix": work.matrix, "numbers": numbers(work.matrix), "notices": notices,
         "seconds": round(sum(one["seconds"] for one in work.told), 2), "settings": work.settings,
     }  # fmt: skip
-    try:
-        folders.write_json(work.folder / "chain.json", found)
-        html = page.write(work.folder)
-    except OSError as error:
-        raise diary.full_disk(error, work.folder) from error
-    return found | {"folder": str(work.folder), "report": str(html), "took": round(seconds, 2)}
+    return folders.publish(work.folder, "chain.json", found, page.write) | {"took": round(seconds, 2)}
 
 
 def _check_folder(folder: Path, settings: dict) -> None:

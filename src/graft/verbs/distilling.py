@@ -328,9 +328,4 @@ def _write_down(work: Work, found: dict) -> dict:
     start = next((row for row in diary.read(work.folder / "student") if row["event"] == "start"), {})
     found |= {"version": __version__, "date": start.get("date", ""), "command": start.get("command", ""), "settings": work.settings}
     found |= {"machine": device.cpu_name(), "threads": torch.get_num_threads()}
-    try:
-        folders.write_json(work.folder / "distill.json", found)
-        written = page.write(work.folder)
-    except OSError as error:
-        raise diary.full_disk(error, work.folder) from error
-    return found | {"folder": str(work.folder), "report": str(written)}
+    return folders.publish(work.folder, "distill.json", found, page.write)

@@ -279,9 +279,4 @@ def _write_down(work: Work, found: dict) -> dict:
         found["notices"].append("Not every arm had the same time to learn, so a difference may be one of time.")
     found |= {"version": __version__, "date": start.get("date", ""), "command": start.get("command", ""), "settings": work.settings}
     found["bodies"] = [{"name": name, "stages": list(stages), "weights": file} for name, (stages, file) in work.bodies.items()]
-    try:
-        folders.write_json(work.folder / "study.json", found)
-        page = study.write(work.folder)
-    except OSError as error:
-        raise diary.full_disk(error, work.folder) from error
-    return found | {"folder": str(work.folder), "report": str(page)}
+    return folders.publish(work.folder, "study.json", found, study.write)
