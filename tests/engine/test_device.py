@@ -25,3 +25,12 @@ def test_a_forgotten_peak_is_not_told_again(monkeypatch):
     assert device.peak_memory_mb(machine) == 1e9
     device.forget_peak()
     assert 0 < device.peak_memory_mb(machine) < 1e9
+
+
+def test_float32_on_an_accelerator_is_float32(monkeypatch):
+    """By simulation: no accelerator is asked for anything."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.find().device.type == "cpu" and torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device.find().device.type == "cuda" and not torch.backends.cudnn.allow_tf32

@@ -59,7 +59,11 @@ def find(threads: int | None = None) -> Machine:
     """The GPU where there is one, else the CPU with `threads` threads (all cores by default)."""
     if threads:
         torch.set_num_threads(threads)
-    return Machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if not torch.cuda.is_available():
+        return Machine(torch.device("cpu"))
+    # Convolutions in TensorFloat-32, torch's default there, keep ten bits: what is called float32 here is float32.
+    torch.backends.cudnn.allow_tf32 = False
+    return Machine(torch.device("cuda"))
 
 
 def keep_freed_memory(machine: Machine) -> None:
