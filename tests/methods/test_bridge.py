@@ -14,7 +14,7 @@ from graft import catalog
 from graft.data import order
 from graft.errors import OptionError
 from graft.heads import rebuild
-from graft.methods import bridge
+from graft.methods import bridge, recipe
 from graft.metrics import label_free
 
 METHODS = ("dann", "cdan", "mmd", "mcc", "fixmatch")
@@ -141,8 +141,8 @@ def test_what_it_is_not_made_for_is_refused(name, tmp_path):
 def test_rows_of_the_same_domain_serve_where_there_is_no_target(tmp_path):
     rows = nets.data(tmp_path)
     more = rows.test.drop_columns(["label"])
-    assert bridge.target_of("mcc", replace(rows, unlabelled=more)) is more
-    assert bridge.target_of("mcc", replace(rows, unlabelled=rows.val, target=more)) is more
+    assert recipe.target_of("mcc", replace(rows, unlabelled=more)) is more
+    assert recipe.target_of("mcc", replace(rows, unlabelled=rows.val, target=more)) is more
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -159,3 +159,33 @@ def test_a_method_whose_weight_is_nothing_is_training_on_the_source(tmp_path):
     joined = domains.net(made)
     outcome = domains.run(tmp_path / "run", "mmd", joined, made, rows, epochs=3, weight=0.0)
     assert outcome.scores["accuracy"] >= 0.9 and domains.accuracy(outcome.watched["mmd"], truth) < 0.8
+
+
+def test_units_give_the_source_the_moments_of_all_that_was_seen_of_the_target():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(3, 2, (6, 10, 4)), rng.normal(-1, 0.5, (6, 10, 4))
+    source[..., 3] = 7.0  # what does not vary has no spread to give
+    units = bridge.Units(4)
+    for k in range(6):
+        last = units(*(torch.tensor(x[k], dtype=torch.float32) for x in (source, target))).numpy()
+    (mean, spread), (wanted, scale) = ((x.reshape(-1, 4).mean(0), x.reshape(-1, 4).std(0)) for x in (source, target))
+    expected = (source[5] - mean) / np.where(spread > 0, spread, 1) * np.where(spread > 0, scale, 0) + wanted
+    np.testing.assert_allclose(last, expected, rtol=1e-3, atol=1e-3)
+    again = bridge.Units(4)
+    again.load_state_dict(units.state_dict())
+    assert torch.equal(again(*(torch.ones(5, 4), torch.zeros(5, 4))), units(torch.ones(5, 4), torch.zeros(5, 4)))
+
+
+def test_a_standardised_start_is_one_phase_more_and_wants_frozen_features(tmp_path):
+    made, rows = domains.task(), domains.data(tmp_path, 40)[0]
+    first, second, last = collect("dann", domains.net(made), made, rows, standardise=True)
+    assert (first.name, second.name, last.name) == ("source", "standardised", "dann") and "units" in last.extras
+    assert set(second.streams) == {"train", "target"} and second.watch is rows.target
+    outputs = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    assert last.judge(outputs, {"accuracy": 0.9}) == last.judge(outputs, {"accuracy": 0.1}), "raw rows of the source say nothing of it"
+    for values in ({"freeze": "none"}, {"augment": True}):
+        with pytest.raises(OptionError, match="standardise"):
+            collect("dann", domains.net(made), made, rows, standardise=True, **values)
+    with pytest.raises(OptionError, match="standardise"):
+        deep = domains.task(hidden=(9, 4))
+        collect("dann", domains.net(deep), deep, rows, standardise=True)

@@ -41,6 +41,18 @@ def test_contract(freeze, tmp_path):
     domains.contract(tmp_path, "dann", lambda: nets.net(made), made, nets.data(tmp_path / "photos"), epochs=2, batch=4, freeze=freeze)
 
 
+def test_contract_with_the_source_in_the_targets_units(tmp_path):
+    made = nets.task()
+    domains.contract(
+        tmp_path, "dann", lambda: nets.net(made), made, nets.data(tmp_path / "photos"), epochs=2, batch=4, standardise=True
+    )  # fmt: skip
+
+
+def test_standardised_features_help_where_one_has_moved(tmp_path):
+    before, after, _ = domains.gained(tmp_path, "dann", lr=1e-3, epochs=60, standardise=True)
+    assert before < 0.8 and after > before + 0.1
+
+
 def test_half_precision_is_one_way_to_learn(tmp_path):
     made, rows = nets.task(), nets.data(tmp_path / "photos")
     rows = replace(rows, target=rows.test.drop_columns(["label"]))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..core import Batch, Data, Net, Phase, Stream, Task
 from ..errors import OptionError
-from . import bridge, groups, recipe
+from . import groups, recipe
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -35,7 +35,7 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     other shares of the classes, which the statistics would hide, nor with fewer than some tens of images. Where `data.train` has no
     rows, the head stays as it is. Needs a body with BatchNorm.
     """
-    target = bridge.target_of("adabn", data)
+    target = recipe.target_of("adabn", data)
     layers(net, "adabn")
     yield from on_source(net, task, data, target, opts)
     yield from retaken(net, target, opts.batch)

@@ -14,7 +14,7 @@ from ..data import order
 from ..errors import OptionError
 from ..losses.adversarial import ramp
 from ..metrics import label_free
-from . import groups, recipe
+from . import coral, groups, recipe
 
 SEEN = 20_000
 """Rows, evenly spaced, whose mean and spread standardise the features."""
@@ -41,6 +41,9 @@ class Options(recipe.Training):
         selecting rows of the source is added, so that a target that looks in order is not bought with a source that is lost.
         Of two pairs of PACS domains with MobileNetV2 either kept an epoch about as good as the last or better; soft neighbourhood
         density kept collapsed ones, so it is not offered.
+    standardise: each feature of the source is first given the target's mean and spread (AdaBN's idea on features, Li et al., 2017), and
+        the head is solved anew on that; only where everything is frozen. The source's own score then says nothing of an epoch and
+        is left out of the choice.
     """
 
     weight: float = 1.0
@@ -51,6 +54,7 @@ class Options(recipe.Training):
     augment: bool | None = None
     smoothing: float = 0.0
     validator: str = "information"
+    standardise: bool = False
 
     @property
     def own_length(self) -> bool:
@@ -95,29 +99,39 @@ def adapt(
     plain one. before: changes a batch of the target before the net sees it.
     """
     target = check(name, net, task, data)
-    yield from start(net, task, data, target, opts)
     frozen = groups.depth(net, opts.freeze)
     augment = frozen < len(net.stages) if opts.augment is None else opts.augment
+    plain = task.solve is not None and not net.head.config["hidden"]
+    if opts.standardise and (augment or frozen < len(net.stages) or not plain):
+        raise OptionError(
+            "method.standardise needs frozen features and a solved head; leave out --freeze, --head and hidden layers, or it."
+        )
+    yield from start(net, task, data, target, opts)
+    if opts.standardise:
+        yield standardised(net, task, data, target)
     streams = {"train": recipe.stream(data, opts, augment), "target": stream or Stream(target, opts.batch, augment)}
     most = ROUNDS if frozen == len(net.stages) and not augment else 60
     count = recipe.epochs(opts, max(len(one.table) * opts.batch // one.batch for one in streams.values()), STEPS, low=10, high=most)
     rate = opts.head_lr or 10 * opts.lr
     where = net.head.final.weight
     extras = nn.ModuleDict({**build(where.shape[1], where.shape[0]), "clock": Clock(count * max(map(order.steps, streams.values())))})
+    if opts.standardise:
+        extras["units"] = Units([*net.head.body, net.head.final][0].in_features)
     extras = extras.to(where.device)
     beside = tuple(f"extras.{name}" for name, _ in extras.named_parameters())
     who = groups.layerwise(net, opts.lr, opts.decay, opts.weight_decay, frozen) + groups.head(net, rate, opts.weight_decay)
     who += (Group("beside", beside, rate, opts.weight_decay),) if beside else ()
 
     def objective(live: Net, batches: dict[str, Batch]) -> Tensor:
-        source, other = side(live, batches["train"]), side(live, before(batches["target"]))
+        given, told = features(live, batches["train"]), features(live, before(batches["target"]))
+        source, other = side(live, extras["units"](given, told) if opts.standardise else given), side(live, told)
         own = task.loss(source.outputs, batches["train"].targets, smoothing=opts.smoothing)
         return own + opts.weight * align(source, other, ramp(extras["clock"].done), extras)
 
     yield Phase(
         name, streams, count, who, objective, frozen, extras=extras, after_step=tick, schedule=Schedule(opts.schedule, opts.warmup),
         optimizer=opts.optimizer, clip=opts.clip, ema=opts.ema, patience=opts.patience, seconds=opts.seconds, watch=target,
-        judge=judge(task, opts.validator),
+        judge=judge(task, opts.validator, not opts.standardise),
     )  # fmt: skip
 
 
@@ -128,15 +142,7 @@ def check(name: str, net: Net, task: Task, data: Data) -> pa.Table:
         raise OptionError(f"Method '{name}' needs one class for each sample; use --method adabn or lp_ft for these labels.")
     if task.config.get("mix") or task.config.get("pool") == "attention":
         raise OptionError(f"Method '{name}' needs one vector a sample; leave out task.mix, and --pool attention.")
-    return target_of(name, data)
-
-
-def target_of(name: str, data: Data) -> pa.Table:
-    """The rows of the target, or else those without labels. Raises OptionError where there are neither."""
-    table = data.target if data.target is not None else data.unlabelled
-    if table is None or not len(table):
-        raise OptionError(f"Method '{name}' needs samples of the domain that counts, without labels; add --target FOLDER.")
-    return table
+    return recipe.target_of(name, data)
 
 
 def start(net: Net, task: Task, data: Data, target: pa.Table, opts: Options) -> Iterator[Phase]:
@@ -192,10 +198,47 @@ def _hold(first: nn.Linear, final: nn.Linear, linear: nn.Linear, seen: Tensor) -
             final.weight[k, unit] = sign * size
 
 
-def side(net: Net, batch: Batch) -> Side:
-    """The hidden layer and the outputs of a batch."""
-    features = net.head.body(net.advance(batch.inputs, batch.start, net.pooled)["x"])
-    return Side(features, net.head.final(features))
+def standardised(net: Net, task: Task, data: Data, target: pa.Table) -> Phase:
+    """The head with a hidden layer again, solved on source features that have the target's mean and spread."""
+
+    def solve(features: np.ndarray, targets: np.ndarray, seed: int, target: np.ndarray) -> Solution:
+        again = bottleneck(net.head, task.solve, net.head.config["hidden"][0])
+        return again(coral.standardise(features, target), targets, seed)
+
+    return Phase(
+        "standardised", {"train": Stream(data.train), "target": Stream(target)}, solve=solve, frozen=len(net.stages), watch=target
+    )  # fmt: skip
+
+
+def features(net: Net, batch: Batch) -> Tensor:
+    """The pooled features [n, width] of a batch."""
+    return net.advance(batch.inputs, batch.start, net.pooled)["x"]
+
+
+def side(net: Net, x: Tensor) -> Side:
+    """The hidden layer and the outputs of features."""
+    hidden = net.head.body(x)
+    return Side(hidden, net.head.final(hidden))
+
+
+class Units(nn.Module):
+    """Features [n, width] of the source with the mean and spread that those of the target have had so far: the moments of each domain are
+    means over all batches that were seen. They are buffers of the phase's extras, so that a resumed run goes on from them."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("moments", torch.zeros(2, 2, width))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            now = torch.stack([torch.stack([x.float().mean(0), x.float().square().mean(0)]) for x in (source, target)])
+            self.seen += 1
+            self.moments += (now - self.moments) / self.seen
+        (mean, square), (wanted, other) = self.moments
+        spread, scale = ((s - m * m).clamp(min=0).sqrt() for m, s in ((mean, square), (wanted, other)))
+        by = torch.where(spread > 1e-3 * (1e-6 + mean.abs()), scale / spread.clamp(min=1e-12), torch.zeros(()).to(spread))
+        return (source - mean) * by + wanted
 
 
 class Clock(nn.Module):
@@ -216,7 +259,7 @@ def tick(net: Net, extras: nn.ModuleDict, step: int) -> None:
     extras["clock"].step.fill_(step)
 
 
-def judge(task: Task, validator: str) -> Callable[[Tensor, dict[str, float]], float]:
-    """The number by which an epoch is chosen; see Options.validator."""
+def judge(task: Task, validator: str, source: bool = True) -> Callable[[Tensor, dict[str, float]], float]:
+    """The number by which an epoch is chosen; see Options.validator. source: whether the source's own score counts."""
     look = VALIDATORS[validator]
-    return lambda outputs, scores: look(outputs.numpy(), outputs.shape[1]) + scores.get(task.primary, 0.0)
+    return lambda outputs, scores: look(outputs.numpy(), outputs.shape[1]) + (scores.get(task.primary, 0.0) if source else 0.0)

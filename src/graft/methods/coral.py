@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ..core import Data, Net, Phase, Solution, Stream, Task
 from ..errors import OptionError
-from . import bridge
+from . import recipe
 
 Solve = Callable[..., Solution]
 
@@ -48,7 +48,7 @@ def target_rows(task: Task, data: Data, method: str) -> pa.Table:
         raise OptionError(f"Method '{method}' needs one class for each sample; use --method extract for these labels.")
     if task.solve is None:
         raise OptionError(f"Method '{method}' needs a head that is solved on frozen features; use --set task.head=logistic.")
-    return bridge.target_of(method, data)
+    return recipe.target_of(method, data)
 
 
 def solved(net: Net, data: Data, target: pa.Table, name: str, solve: Solve) -> Phase:

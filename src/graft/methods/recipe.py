@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 import torch
 
 from ..core import Batch, Data, Group, Net, Phase, Schedule, Stream, Task, Trained
@@ -148,3 +149,11 @@ def check_trainable(task: Task, method: str) -> None:
             f"A head of kind '{task.config.get('head')}' cannot learn by gradient descent, which method '{method}' needs; "
             "use --method extract, or --head linear."
         )
+
+
+def target_of(name: str, data: Data) -> pa.Table:
+    """The rows of the target, or else those without labels. Raises OptionError where there are neither."""
+    table = data.target if data.target is not None else data.unlabelled
+    if table is None or not len(table):
+        raise OptionError(f"Method '{name}' needs samples of the domain that counts, without labels; add --target FOLDER.")
+    return table

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core import Batch, Data, Group, Net, Phase, Schedule, Stream, Task
 from ..errors import OptionError
 from ..losses import confusion
-from . import adabn, bridge
+from . import adabn, recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
     changes of light, blur or noise, with the classes mixed in each batch; not for few images, nor for images of one class. Entropy
     alone is least where everything is one class: look at the predictions, as `graft predict --adapt` does.
     """
-    target = bridge.target_of("tent", data)
+    target = recipe.target_of("tent", data)
     if task.schema.target != "class":
         raise OptionError("Method 'tent' needs one class for each sample; use --method adabn for these labels.")
     adabn.layers(net, "tent")
