@@ -59,7 +59,7 @@ def test_only_a_small_network_has_a_trial_in_little_time(photos):
     def seconds(size: int) -> float:
         spec = Spec.make(str(photos), backbone="graft-mini", method="scratch", folds=0, sets=[f"backbone.image_size={size}"])
         parts = wiring.assemble(spec, Journal())
-        return arms._trial_seconds(parts, parts.data)
+        return arms._trial_seconds(parts.net("trial"), 0)
 
     small, large = seconds(32), seconds(448)
     assert small < arms.TRIED * 0.5 < large < 1000 * small

@@ -231,8 +231,9 @@ class Rivals:
             seconds, words = self._seconds()
             self._without_trial(control, seconds)
             # In a few seconds a large network takes a step or two, and a trial would take as long.
-            tried = seconds >= TRIAL or _trial_seconds(control, data) <= TRIED * seconds
-            found = self._epochs(control, data, seconds) if tried else 2 * BATCH / max(len(data.train), 1)
+            net, cells = control.net("trial"), order.mean_cells(control.streams.cells(data.train))
+            tried = seconds >= TRIAL or _trial_seconds(net, cells) <= TRIED * seconds
+            found = self._epochs(control, net, cells, data, seconds) if tried else 2 * BATCH / max(len(data.train), 1)
             passes.decided[about] = f"{found:.3g}"
             journal.decide(about, passes.decided[about], words, "--evidence full|off")
         epochs = float(passes.decided[about])
@@ -281,12 +282,11 @@ class Rivals:
         decided[about] = "bfloat16" if ways.short_is_native() and control.spec.precision != "exact" else "float32"
         self.chosen.journal.decide(about, decided[about], "too little time for a trial", "--precision exact|fast")
 
-    def _epochs(self, control: Parts, data: Data, seconds: float) -> float:
+    def _epochs(self, control: Parts, net: Net, cells: int, data: Data, seconds: float) -> float:
         """How many epochs fit into the seconds, by a trial of single passes; at most as many as the method would take by itself."""
-        net = control.net("trial")
         phase = next(control.phases(net, data)())
         machine, about = control.machine, "precision with 0 stages frozen"
-        decided, cells = self.chosen.passes.decided, order.mean_cells(control.streams.cells(data.train))
+        decided = self.chosen.passes.decided
         if about not in decided:
             decided[about] = str(precision.choose_dtype(machine, net, phase, 0, control.spec.precision, cells)[0]).removeprefix("torch.")
         machine = replace(machine, dtype=getattr(torch, decided[about]))
@@ -297,10 +297,9 @@ class Rivals:
         return min(float(phase.epochs), seconds / (1.25 * each * max(len(data.train), 1)))
 
 
-def _trial_seconds(control: Parts, data: Data) -> float:
-    """About what a trial of single passes would take, by the network's multiply-adds."""
-    net = control.net("trial")
-    return PASSES * BATCH * prefix.work(net, len(net.stages), order.mean_cells(control.streams.cells(data.train))) / SPEED
+def _trial_seconds(net: Net, cells: int) -> float:
+    """About what a trial of single passes would take, by the network's multiply-adds for an image, or a text of so many tokens."""
+    return PASSES * BATCH * prefix.work(net, len(net.stages), cells) / SPEED
 
 
 def random_start(body: Backbone) -> Backbone:
