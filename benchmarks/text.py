@@ -213,7 +213,8 @@ def supervised(bench: Bench, scene: Scene) -> None:
     epochs = bench.args.epochs or (2 if scene.task == "classify" else 3)
     bench.graft(scene, "graft", [])
     recipe = ["-m", "finetune", "--epochs", str(epochs), "--lr", "5e-5", *(part for one in TRAINERS for part in ("--set", f"method.{one}"))]
-    bench.graft(scene, "graft, same recipe", recipe)
+    if bench.args.recipe:
+        bench.graft(scene, "graft, same recipe", recipe)
     if scene.task == "classify" and bench.args.embeddings:
         bench.graft(scene, "graft, embeddings frozen", ["--freeze", "embeddings"])
     if scene.task == "classify":
@@ -308,6 +309,7 @@ def arguments() -> argparse.Namespace:
         "--iterations", default="20", help="SetFit's pairs of each kind a text, also one for each size; 0: all, its default"
     )
     parser.add_argument("--epochs", type=int, help="of the Trainer and of the same recipe; 2, for tags and spans 3")
+    parser.add_argument("--recipe", action=argparse.BooleanOptionalAction, default=True, help="graft by the Trainer's recipe too")
     parser.add_argument("--embeddings", action="store_true", help="graft with frozen embeddings too")
     parser.add_argument("--bf16", action="store_true", help="the Trainer in bfloat16 too")
     parser.add_argument("--evidence", choices=("off", "quick", "full"), default="off")

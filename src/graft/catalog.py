@@ -51,6 +51,7 @@ _ROWS = (
     Row("task", "representation", "graft.tasks.representation:task", "no labels: features that tell samples apart"),
     Row("head", "linear", "graft.heads.trained:build", "hidden layers (none by default), then a linear layer, by gradient descent"),
     Row("head", "logistic", "graft.heads.logistic:solve", "L2 logistic (or ridge) regression; strength by inner cross-validation"),
+    Row("head", "logistic_unit", "graft.heads.logistic:solve_unit", "the same of features put to length 1, so that directions alone count"),
     Row("head", "svm", "graft.heads.svm:solve", "linear support vector machine, calibrated; strength by inner cross-validation"),
     Row("head", "svm_rbf", "graft.heads.svm:solve_rbf", "support vector machine with a Gaussian kernel, calibrated"),
     Row("head", "knn", "graft.heads.neighbours:solve", "the k nearest training samples vote; k by inner cross-validation"),

@@ -104,3 +104,12 @@ def test_a_target_of_numbers_needs_a_method_that_is_named(tmp_path, photos):
     (tmp_path / "numbers.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
     with pytest.raises(OptionError, match="Only classes are adapted"):
         assemble(tmp_path / "numbers.csv", target=str(photos))
+
+
+def test_after_pairs_the_head_reads_directions_unless_it_was_named(photos):
+    parts, chosen = assemble(photos, method="few_shot")
+    assert parts.task.config["head"] == "logistic_unit" and chosen["head"]["flag"] == "--head"
+    for named in ({"head": "logistic"}, {"head": "linear"}):
+        parts, chosen = assemble(photos, method="few_shot", **named)
+        assert parts.task.config["head"] == named["head"] and "head" not in chosen
+    assert "head" not in assemble(photos, method="finetune")[1]

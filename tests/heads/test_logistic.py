@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tests.heads import drawn
 
+from graft.errors import OptionError
 from graft.heads import folds, logistic
 
 
@@ -36,6 +38,25 @@ def test_labels_are_one_binary_regression_each():
     for j in range(3):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=found.chosen["C"], tol=1e-8, max_iter=5000)).fit(x, y[:, j])
         assert mine[:, j] == pytest.approx(model.decision_function(x), abs=0.05)
+
+
+@pytest.mark.parametrize("c", [None, 3.0])
+def test_features_of_length_one_are_not_standardised(c):
+    x, y = drawn.features(150, 12, 3)
+    found = drawn.keeps_its_word(partial(logistic.solve_unit, c=c), x, y, "class", 3)
+    assert c is None or (found.chosen["C"] == c and found.outputs.shape == (150, 3))
+    one = x / np.linalg.norm(x, axis=1, keepdims=True)
+    wanted = LogisticRegression(C=found.chosen["C"], tol=1e-8, max_iter=5000).fit(one, y).decision_function(one)
+    mine = drawn.outputs(found.head, x)
+    assert mine - mine.mean(1, keepdims=True) == pytest.approx(
+        wanted - wanted.mean(1, keepdims=True), abs=float(0.02 * np.abs(wanted).max())
+    )
+    assert drawn.outputs(found.head, 5 * x) == pytest.approx(mine, abs=1e-4) and found.head.config["unit"]
+
+
+def test_numbers_have_a_length_that_counts():
+    with pytest.raises(OptionError, match="logistic_unit"):
+        logistic.solve_unit(np.zeros((8, 3), np.float32), np.zeros((8, 1)), target="number", outputs=1)
 
 
 def test_numbers_are_ridge():

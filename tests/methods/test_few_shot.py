@@ -64,6 +64,15 @@ def test_held_out_outputs_of_rows_that_the_body_knows_are_left_out():
     assert none.outputs is None
 
 
+def test_the_strength_of_a_head_on_directions_is_not_chosen_by_rows_that_the_body_knows(tmp_path):
+    made, rows = nets.task(head="logistic_unit"), nets.data(tmp_path)
+    *_, head = collect("few_shot", nets.net(made), made, rows)
+    x, y = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32), np.arange(20) % 2
+    assert head.solve(x, y, 0).chosen["C"] == few_shot.UNIT_C
+    *_, plain = collect("few_shot", nets.net(made), nets.task(head="logistic"), rows)
+    assert plain.solve(x, y, 0).chosen["criterion"] == "held-out log-loss"
+
+
 def test_other_targets_and_values_are_refused(tmp_path):
     made, rows = nets.task(), nets.data(tmp_path)
     many = replace(made, schema=replace(made.schema, target="labels"))
@@ -90,7 +99,7 @@ def test_features_of_one_class_come_together(tmp_path):
     assert loss[1] < 0.9 * loss[0]
 
 
-@pytest.mark.parametrize("head", ["linear", "knn"])
+@pytest.mark.parametrize("head", ["linear", "knn", "logistic_unit"])
 def test_any_head_comes_after(head, tmp_path):
     made, rows = nets.task(head=head), nets.data(tmp_path / "photos")
     outcome, _ = run(tmp_path / "run", "few_shot", rows, made, epochs=2, head_epochs=3)

@@ -16,7 +16,7 @@ def _table(labels):
     return pa.table({"path": [f"/{i}.png" for i in range(len(labels))], "label": pa.array(labels, pa.string())})
 
 
-@pytest.mark.parametrize("head", ["auto", "linear", "logistic", "svm", "svm_rbf", "knn", "lda"])
+@pytest.mark.parametrize("head", ["auto", "linear", "logistic", "logistic_unit", "svm", "svm_rbf", "knn", "lda"])
 def test_the_contract(head):
     check_task(task(SCHEMA, Options(head=head)), _table(["ant", "bee", "wasp", "bee"] * 6))
 

@@ -39,7 +39,10 @@ def test_mixed_layers_and_attention_are_learnt_by_the_head():
     assert attending["solve"] is None and attending["pool"] == "tokens" and attending["head"](12).takes_mask
 
 
-@pytest.mark.parametrize(("name", "trainable"), [("logistic", True), ("svm", True), ("lda", True), ("svm_rbf", False), ("knn", False)])
+@pytest.mark.parametrize(
+    ("name", "trainable"),
+    [("logistic", True), ("logistic_unit", True), ("svm", True), ("lda", True), ("svm_rbf", False), ("knn", False)],
+)
 def test_solved_heads_say_whether_gradients_can_improve_them(name, trainable):
     built = head.fields(Options(head=name), "class", 2)
     assert built["solve"] is not None and built["trainable"] is trainable
@@ -67,11 +70,17 @@ def test_features_that_are_not_in_memory_are_read_in_passes(name):
     assert found.head.config == head.fields(Options(), "class", 2)["head"](7).config
 
 
-@pytest.mark.parametrize("name", ["svm", "svm_rbf", "knn", "lda"])
+@pytest.mark.parametrize("name", ["logistic_unit", "svm", "svm_rbf", "knn", "lda"])
 def test_heads_that_need_all_features_at_once_say_so(name):
     solve = head.fields(Options(head=name), "class", 2)["solve"]
     with pytest.raises(OptionError, match=r"60 rows do not fit.*--head logistic"):
         solve(Elsewhere(np.zeros((60, 7), np.float32)), np.arange(60) % 2, 0)
+
+
+def test_a_unit_head_takes_over_a_strength():
+    x, y = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32), np.arange(30) % 2
+    solve = head.fields(Options(head="logistic_unit"), "class", 2)["solve"]
+    assert solve(x, y, 0, like={"C": 0.5}).chosen["C"] == 0.5
 
 
 def test_config_builds_the_same_options_again():
@@ -93,6 +102,7 @@ def test_config_builds_the_same_options_again():
         ({"pool": "average"}, "class", "avg"),
         ({"head": "svm"}, "number", "svm_rbf"),
         ({"head": "lda"}, "labels", "logistic"),
+        ({"head": "logistic_unit"}, "number", "logistic"),
         ({"pool": "words"}, "class", "no pooling called"),
         ({"mix": True}, "class", "task.layers"),
         ({"mix": True, "layers": ("a", "a")}, "class", "task.layers"),

@@ -170,6 +170,15 @@ def name_layer(spec: Spec, data: Data, body: Backbone, task: Task, machine: Mach
     return replace(spec, task=Part(spec.task.name, {**spec.task.values, "layers": (best,)}))
 
 
+def name_head(spec: Spec, data: Data, journal: Journal) -> Spec:
+    """Where pairs teach the body cosines, the head reads directions too; what the user asked of the head stays."""
+    asked = {"head", "hidden", "mix"} & set(spec.task.values) or spec.task.values.get("pool") == "attention"
+    if spec.method.name != "few_shot" or data.schema.target != "class" or asked:
+        return spec
+    journal.decide("head", "logistic_unit", "pairs teach the body the cosines of its features, so directions alone count", "--head")
+    return replace(spec, task=Part(spec.task.name, {**spec.task.values, "head": "logistic_unit"}))
+
+
 def name_text_layer(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
     """Of frozen texts the measured layer, for the last ones have turned to what the body was trained for; what the user named stays."""
     asked = spec.task.values.get("layers") or spec.task.values.get("pool") == "attention"

@@ -31,14 +31,16 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Basis:
-    """The standardised principal axes of features [n, d]; r = at most min(n, d) of them.
+    """The standardised principal axes of features [n, d]; r = at most min(n, d) of them. standardise: off, features are only centred.
 
     rotated [n, r]; curvature [r]: squared singular values; `apply(other)` rotates other rows; `raw(weight, bias)` takes
     weights [r, k], bias [k] back to those of the raw features, ([k, d], [k]).
     """
 
-    def __init__(self, features: np.ndarray):
+    def __init__(self, features: np.ndarray, standardise: bool = True):
         self.mean, self.scale = moments(features)
+        if not standardise:
+            self.scale = np.ones_like(self.scale)
         x = (features - self.mean) * self.scale
         few = len(x) < x.shape[1]
         values, vectors = np.linalg.eigh(x @ x.T if few else x.T @ x)
@@ -115,6 +117,7 @@ def out_of_fold(
     link: Link,
     weigh: Callable[[np.ndarray], np.ndarray],
     exclusive: bool,
+    standardise: bool = True,
 ) -> np.ndarray:
     """Outputs [m, n, k] for rows that took no part in the solution, for the first m values of C of the rising grid, each
     solution starting from the one before. weigh(hot) -> the weights of the learning rows.
@@ -124,7 +127,7 @@ def out_of_fold(
     """
     out, reached = np.empty((len(grid), *hot.shape)), len(grid)
     for learn, held in splits(fold):
-        basis = Basis(features[learn])
+        basis = Basis(features[learn], standardise)
         rotated, weights, solution, least = basis.apply(features[held]), weigh(hot[learn]), None, np.inf
         for i, c in enumerate(grid[:reached]):
             solution = minimise(basis, hot[learn], weights, c, link, solution, rough=True)
@@ -149,16 +152,16 @@ def tempered(outputs: np.ndarray, hot: np.ndarray, exclusive: bool) -> tuple[flo
     return t, (softmax_loss if exclusive else sigmoid_loss)(outputs / t, hot, np.ones((len(hot), 1)))[0]
 
 
-def linear(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray | None = None, outputs: int = 0) -> Dense:
-    """A linear head of weights [k, d], bias [k] on raw features. classes [k]: which of `outputs` the rows are; the others,
-    which had no rows, get a logit well below every other's bias."""
+def linear(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray | None = None, outputs: int = 0, unit: bool = False) -> Dense:
+    """A linear head of weights [k, d], bias [k] on raw features, or on those of unit length. classes [k]: which of `outputs` the rows
+    are; the others, which had no rows, get a logit well below every other's bias."""
     if classes is not None and len(classes) < outputs:
         full, low = np.zeros((outputs, weight.shape[1])), np.full(outputs, bias.min() - ABSENT)
         full[classes], low[classes] = weight, bias
         weight, bias = full, low
     # Built without drawing: the random state of the caller stays as it is.
     with torch.random.fork_rng(devices=[]):
-        head = build(weight.shape[1], len(weight))
+        head = build(weight.shape[1], len(weight), unit=unit)
     with torch.no_grad():
         head.final.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
         head.final.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))

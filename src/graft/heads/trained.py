@@ -15,6 +15,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }  # fmt: skip
 
 
+class Unit(nn.Module):
+    """[.., width] -> the same directions at length 1."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.normalize(features, dim=-1)
+
+
 class Dense(nn.Module):
     """[.., width] -> [.., outputs], or, with attention, [n, l, width] -> [n, outputs]. Made by `build`; `final` is the last, linear
     layer. takes_mask: it is called with the mask of real tokens, bool [n, l], as its second argument."""
@@ -29,6 +36,7 @@ class Dense(nn.Module):
         normalise: bool,
         mix: int = 0,
         attend: bool = False,
+        unit: bool = False,
     ):
         super().__init__()
         self.config = {
@@ -36,7 +44,7 @@ class Dense(nn.Module):
             "dropout": dropout, "normalise": normalise,
         }  # fmt: skip
         # Only where asked for, so that the head without them is described as it always was.
-        self.config |= ({"mix": mix} if mix else {}) | ({"attend": True} if attend else {})
+        self.config |= ({"mix": mix} if mix else {}) | ({"attend": True} if attend else {}) | ({"unit": True} if unit else {})
         if mix and width % mix:
             raise OptionError(f"Layers of different widths cannot be mixed ({mix} of them are {width} wide); leave task.mix out.")
         width = width // mix if mix else width
@@ -45,6 +53,7 @@ class Dense(nn.Module):
         self.takes_mask = attend
         # Without parameters or running statistics: neither micro-batches nor a batch of one change what it computes.
         layers: list[nn.Module] = [nn.LayerNorm(width, elementwise_affine=False)] if normalise else []
+        layers += [Unit()] if unit else []
         for before, after in zip((width, *hidden), hidden):
             layer = nn.Linear(before, after)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="tanh" if activation == "tanh" else "relu")
@@ -74,6 +83,7 @@ def build(
     normalise: bool = False,
     mix: int = 0,
     attend: bool = False,
+    unit: bool = False,
 ) -> Dense:
     """A new head: features [n, width] -> outputs [n, outputs]; deterministic given torch's random state.
 
@@ -81,6 +91,7 @@ def build(
     activation, or on the features where there is no hidden layer. normalise: layer normalisation of the features, without
     parameters, first; for bodies whose features differ much in size from sample to sample. mix: how many parts of equal width
     the features are joined of, to be averaged with learnt weights before anything else; 0 leaves them joined. attend: the
-    features are those of tokens [n, l, width], pooled by attention after that. Raises OptionError where the parts are unequal.
+    features are those of tokens [n, l, width], pooled by attention after that. unit: features are put to length 1 first. Raises
+    OptionError where the parts are unequal.
     """
-    return Dense(width, outputs, tuple(hidden), activation, dropout, normalise, mix, attend)
+    return Dense(width, outputs, tuple(hidden), activation, dropout, normalise, mix, attend, unit)

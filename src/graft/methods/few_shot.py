@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,9 @@ from . import groups, recipe
 
 MOST_STEPS = 2000
 """More steps than that are no longer what few labels need; `epochs` asks for them all the same."""
+UNIT_C = 1.0
+"""Strength of a head on features of length 1. It is not searched for: cross-validated on rows whose labels the body has learnt, the
+weakest penalty looks best."""
 SPARED = 200
 """Selecting rows from which a temperature may make probabilities more certain (graft.evidence.scores), so that they must be unseen."""
 
@@ -82,7 +86,10 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
         seconds=opts.seconds, score=False,
     )  # fmt: skip
     head = recipe.head_first(net, task, data, replace(opts, lr=recipe.Training.lr), opts.head_epochs, everything=True)
-    yield head if head.solve is None else replace(head, solve=_honest(task.solve, len(data.train)))
+    if head.solve is not None:
+        solve = partial(task.solve, like={"C": UNIT_C}) if task.config.get("head") == "logistic_unit" else task.solve
+        head = replace(head, solve=_honest(solve, len(data.train)))
+    yield head
 
 
 def epochs(opts: Options, rows: int) -> int:

@@ -13,7 +13,7 @@ from ..heads import trained
 from ..heads.pool import MODES
 
 SOLVED = {
-    "logistic": "logistic:solve", "svm": "svm:solve", "svm_rbf": "svm:solve_rbf", "knn": "neighbours:solve", "lda": "discriminant:solve",
+    "logistic": "logistic:solve", "logistic_unit": "logistic:solve_unit", "svm": "svm:solve", "svm_rbf": "svm:solve_rbf", "knn": "neighbours:solve", "lda": "discriminant:solve",
 }  # fmt: skip
 FIXED = ("svm_rbf", "knn")
 """Solved heads that hold training rows; gradient descent has nothing to improve in them."""
@@ -26,7 +26,8 @@ POOLS = (*(mode for mode in MODES if mode not in ("words", "tokens")), ATTENTION
 @dataclass(frozen=True)
 class Options:
     """head: "auto": linear where it is trained with the body, logistic where the body is frozen, the best of both; "linear"
-        (always by gradient descent), or solved on frozen features: "logistic", "svm", "svm_rbf", "knn", "lda".
+        (always by gradient descent), or solved on frozen features: "logistic", "logistic_unit" (of features put to length 1), "svm", "svm_rbf",
+        "knn", "lda". Method few_shot takes "logistic_unit" for "auto".
     hidden: widths of hidden layers, none by default since pre-trained features are nearly linear already; needs "auto" or "linear".
     activation: of the hidden layers: "relu", "leaky_relu", "gelu", "silu" or "tanh".
     dropout: in [0, 1), after each hidden layer, or on the features; 0, as small data gain more from augmentation.
@@ -76,7 +77,7 @@ def _learnt(options: Options) -> bool:
 
 def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[..., Solution]:
     """solve(features [n, width], targets, seed, told, like): an array in memory by any solver; rows that are read from elsewhere, which
-    told hears of, by `streamed.regress` alone. like: see core.Task; a logistic head of one class a sample takes over the strength C."""
+    told hears of, by `streamed.regress` alone. like: see core.Task; logistic heads of one class a sample take over the strength C."""
 
     # Imported when the fit comes to it: scikit-learn takes a second that `graft list` need not pay.
     def solve(
@@ -94,6 +95,8 @@ def _solver(kind: str, target: str, outputs: int, balance: bool) -> Callable[...
             return Solution(import_module("graft.heads.logistic").at_strength(x, targets, like["C"], outputs), chosen={"C": like["C"]})
         module, _, function = SOLVED[kind].partition(":")
         solver = getattr(import_module(f"graft.heads.{module}"), function)
+        if kind == "logistic_unit" and "C" in (like or {}):
+            solver = partial(solver, c=like["C"])
         return solver(np.ascontiguousarray(features, np.float32), np.asarray(targets), seed, **options)
 
     return solve
@@ -119,7 +122,7 @@ def _check(options: Options, target: str) -> None:
         raise OptionError(f"Head '{options.head}' cannot learn to mix layers; use --set task.head=linear, or leave task.mix out.")
     if options.mix and len(set(options.layers)) < 2:
         raise OptionError("To mix takes two layers or more; name them with --set task.layers=[...], or leave task.mix out.")
-    if (options.head, target) in {("svm", "number"), ("lda", "number"), ("lda", "labels")}:
+    if (options.head, target) in {("svm", "number"), ("logistic_unit", "number"), ("lda", "number"), ("lda", "labels")}:
         fit = "numbers" if target == "number" else "several labels a sample"
         works = "linear, logistic, knn or svm_rbf" if target == "number" else "linear, logistic, svm, knn or svm_rbf"
         raise OptionError(f"Head '{options.head}' is not made for {fit}; use --set task.head={works}.")
