@@ -13,7 +13,8 @@ from ..heads import trained
 from ..heads.pool import MODES
 
 SOLVED = {
-    "logistic": "logistic:solve", "logistic_unit": "logistic:solve_unit", "svm": "svm:solve", "svm_rbf": "svm:solve_rbf", "knn": "neighbours:solve", "lda": "discriminant:solve",
+    "logistic": "logistic:solve", "logistic_unit": "logistic:solve_unit",
+    "svm": "svm:solve", "svm_rbf": "svm:solve_rbf", "knn": "neighbours:solve", "lda": "discriminant:solve",
 }  # fmt: skip
 FIXED = ("svm_rbf", "knn")
 """Solved heads that hold training rows; gradient descent has nothing to improve in them."""
@@ -26,8 +27,8 @@ POOLS = (*(mode for mode in MODES if mode not in ("words", "tokens")), ATTENTION
 @dataclass(frozen=True)
 class Options:
     """head: "auto": linear where it is trained with the body, logistic where the body is frozen, the best of both; "linear"
-        (always by gradient descent), or solved on frozen features: "logistic", "logistic_unit" (of features put to length 1), "svm", "svm_rbf",
-        "knn", "lda". Method few_shot takes "logistic_unit" for "auto".
+        (always by gradient descent), or solved on frozen features: "logistic", "logistic_unit" (of features put to length 1), "svm",
+        "svm_rbf", "knn", "lda". Method few_shot takes "logistic_unit" for "auto".
     hidden: widths of hidden layers, none by default since pre-trained features are nearly linear already; needs "auto" or "linear".
     activation: of the hidden layers: "relu", "leaky_relu", "gelu", "silu" or "tanh".
     dropout: in [0, 1), after each hidden layer, or on the features; 0, as small data gain more from augmentation.
