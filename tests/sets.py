@@ -23,6 +23,17 @@ def table(path, target="class", rows=60, most=12, seed=0):
     return path
 
 
+def paired(path, rows=60, most=6, seed=0):
+    """A CSV of pairs that end alike or not; its lines from 2."""
+    rng, lines = random.Random(seed), ["premise,hypothesis,label"]
+    for i in range(rows):
+        ends = [rng.choice(("good", "bad")) for _ in range(2)]
+        first, second = (said(rng, end, most=most) for end in ends)
+        lines.append(f"{first} {i},{second},{'same' if ends[0] == ends[1] else 'other'}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
 def tagged(path, rows=50, seed=0):
     """CoNLL: animals are entities."""
     rng = random.Random(seed)

@@ -38,7 +38,7 @@ def check_text_tables(data: Data) -> None:
     words, text, many = pa.list_(pa.string()), pa.string(), schema.target in ("tags", "spans", "labels")
     kinds = {"path": text, schema.input: words if schema.target == "tags" else text}
     kinds[schema.label] = words if many else pa.float64() if schema.target == "number" else text
-    kinds |= {"context": text, "starts": pa.list_(pa.int64())} if schema.target == "spans" else {}
+    kinds |= {"context": text, "starts": pa.list_(pa.int64())} if schema.target == "spans" else {"context": text} if schema.pair else {}
     paths: list[str] = []
     for table in tables:
         for name, kind in kinds.items():

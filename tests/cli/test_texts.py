@@ -43,6 +43,19 @@ def test_questions_with_their_context(tmp_path):
     assert find(["who?"], context=put(tmp_path, "c.txt", "Ann\ncame\n")) == [("who?", ("who?", "Ann\ncame"))]
 
 
+def test_pairs_are_found_by_the_names_of_their_columns(tmp_path):
+    table = put(tmp_path, "a.csv", "id,Sentence 2,Sentence 1,passage\n1,b,a,c\n")
+    assert find([table], pair=True) == [("a.csv:2", ("a", "b"))]
+    assert find([table], "Sentence 1", pair=True) == [("a.csv:2", ("a", "b"))]
+    assert find([table], "passage", "id", pair=True) == [("a.csv:2", ("c", "1"))]
+    sheet = put(tmp_path, "a.jsonl", '{"premise": "a", "hypothesis": "b"}\n')
+    assert find([sheet], pair=True) == [("a.jsonl:1", ("a", "b"))] and find(["a"], context="b", pair=True) == [("a", ("a", "b"))]
+    with pytest.raises(DataError, match=r"no two columns.*--text.*--context"):
+        find([table], "passage", pair=True)
+    with pytest.raises(OptionError, match="--context"):
+        find(["a"], pair=True)
+
+
 def test_tables_that_a_fit_reads_are_read(tmp_path):
     lines = put(tmp_path, "a.jsonl", '{"id": 1, "review": "fine"}\n\n{"id": 2}\n{"review": "dull", "page": "p"}\n')
     assert find([lines]) == [("a.jsonl:1", "fine"), ("a.jsonl:3", ""), ("a.jsonl:4", "dull")]

@@ -28,8 +28,14 @@ def test_words_know_their_first_token_and_those_that_were_cut_have_none():
     assert row.first.tolist() == [1, 2, 3, -1, -1] and len(row) == 6
 
 
-def test_of_a_pair_the_second_is_cut_and_types_tell_them_apart():
-    (row,) = Tokenizer(PREPARE).pairs(["the cat"], ["sat on the mat"])
+def test_of_a_pair_the_longer_is_cut_and_all_that_is_lost_is_counted():
+    (row,) = Tokenizer(PREPARE).pairs(["the cat sat on the mat"], ["a dog"])
+    assert row.types.tolist() == [0, 0, 0, 1, 1, 1] or row.types.tolist() == [0, 0, 0, 0, 1, 1]
+    assert row.cut == 8 - (len(row) - 3)
+
+
+def test_of_a_pair_whose_first_is_to_stay_the_second_is_cut_and_types_tell_them_apart():
+    (row,) = Tokenizer(PREPARE).pairs(["the cat"], ["sat on the mat"], whole=True)
     assert row.ids.tolist() == ids("[CLS]", "the", "cat", "[SEP]", "sat", "[SEP]")
     assert row.types.tolist() == [0, 0, 0, 0, 1, 1] and row.cut == 3
     assert row.offsets[4].tolist() == [0, 3], "offsets are those in the second text"

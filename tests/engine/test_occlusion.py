@@ -33,8 +33,12 @@ class Sum(nn.Module):
         return self.drop((self.table[state["ids"]] * state["mask"][..., None]).sum(1) + self.bias)
 
 
-def encode(texts):
-    rows = [[VOCABULARY.get(word, 5) for word in text.split()] for text in texts]
+def alone(texts):
+    return [(text,) for text in texts]
+
+
+def encode(passages):
+    rows = [[VOCABULARY.get(word, 5) for word in " ".join(passage).split()] for passage in passages]
     width = max(map(len, rows)) + 1
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
     return {"ids": ids, "mask": ids > 0}
@@ -67,7 +71,7 @@ def scored(texts, labels, classes=CLASSES):
 def test_weights_against_the_formula_word_by_word():
     texts = ["a very good film", "bad", "dull  bad \n good end", "good"]
     outputs = [1, 0, 2, 0]
-    found = weights(Sum(), texts, outputs, encode)
+    found = weights(Sum(), alone(texts), outputs, encode)
     for text, i, parts in zip(texts, outputs, found, strict=True):
         words = text.split()
         assert [word for word, _ in parts] == words
@@ -78,8 +82,19 @@ def test_weights_against_the_formula_word_by_word():
             assert weight == pytest.approx(odds(logits(words), i) - odds(logits(words[:k] + words[k + 1 :]), i), abs=1e-5)
 
 
+def test_words_of_both_texts_of_a_pair_are_weighed(tmp_path):
+    (parts,) = weights(Sum(), [("very bad", "good film")], [0], encode)
+    whole = odds(logits(["very", "bad", "good"]), 0)
+    assert [word for word, _ in parts] == ["very", "bad", "good", "film"]
+    assert parts[1][1] == pytest.approx(whole - odds(logits(["very", "good"]), 0), abs=1e-5)
+    assert parts[2][1] == pytest.approx(whole - odds(logits(["very", "bad"]), 0), abs=1e-5)
+    pair = {"a.csv:0": ("very bad", "good film")}
+    (one,) = explain_texts(Sum(), Kind("class"), scored(["very bad good film"], ["pos"]), pair, encode, tmp_path)
+    assert (one["text"], one["context"], one["first"], len(one["words"])) == ("very bad", "good film", 2, 4)
+
+
 def test_outputs_that_do_not_exclude_each_other_are_their_own_log_odds():
-    (parts,) = weights(Sum(), ["a very bad film"], [0], encode, exclusive=False)
+    (parts,) = weights(Sum(), [("a very bad film",)], [0], encode, exclusive=False)
     assert [weight for _, weight in parts] == pytest.approx([0, 0.5, 3.0, 0], abs=1e-6)
 
 
@@ -91,7 +106,7 @@ def test_long_texts_are_cut_into_parts_of_neighbouring_words():
     assert cut("") == [] and cut("  one ") == [(2, 5)] and len(cut(" ".join("x" * 61))) == 31 and len(cut(" ".join("x" * 60))) == 60
     words = ["x"] * 100
     words[30:32] = ["bad", "good"]
-    (found,) = weights(Sum(), [" ".join(words)], [0], encode)
+    (found,) = weights(Sum(), [(" ".join(words),)], [0], encode)
     assert len(found) == 50 and found[15][0] == "bad good"
     assert found[15][1] == pytest.approx(odds(logits(["bad", "good"]), 0) - odds(logits([]), 0), abs=1e-5)
 
@@ -101,7 +116,7 @@ def test_passes_are_batched_and_the_net_is_left_as_it_was(monkeypatch):
     net = Sum().train()
     net.drop.eval()
     modes = [m.training for m in net.modules()]
-    weights(net, ["a b c d e f", "good bad"], [0, 1], encode)
+    weights(net, alone(["a b c d e f", "good bad"]), [0, 1], encode)
     assert [m.training for m in net.modules()] == modes and all(p.grad is None for p in net.parameters())
     assert max(net.seen) <= 4 and sum(net.seen) == 7 + 3
 
@@ -109,7 +124,7 @@ def test_passes_are_batched_and_the_net_is_left_as_it_was(monkeypatch):
 def test_the_file_has_the_worst_mistakes_first_and_then_the_unsure(tmp_path):
     texts = ["bad film", "good film", "very very good", "dull bad bad", "a film", "gone"]
     rows = scored(texts, ["pos", "pos", "neg", "pos", "odd", "odd"])
-    known = dict(zip(rows["path"].to_pylist(), texts, strict=True)) | {"a.csv:5": ""}
+    known = dict(zip(rows["path"].to_pylist(), alone(texts), strict=True)) | {"a.csv:5": ("",)}
     index = explain_texts(Sum(), Kind("class"), rows, known, encode, tmp_path, limit=2)
     assert index == json.loads((tmp_path / "explain" / "texts.json").read_text())
     assert [(one["path"], one["kind"]) for one in index[:2]] == [("a.csv:3", "mistake"), ("a.csv:0", "mistake")]
@@ -125,13 +140,13 @@ def test_several_labels_are_explained_by_the_one_that_is_most_wrong(tmp_path):
     rows = pa.table({
         "path": ["a", "b"], "label": [["pos"], ["odd"]], "predicted": [["neg"], ["odd"]], "probability": [0.6, 0.5], "probabilities": p
     })  # fmt: skip
-    index = explain_texts(Sum(), Kind("labels"), rows, {"a": "bad film", "b": "good film"}, encode, tmp_path)
+    index = explain_texts(Sum(), Kind("labels"), rows, {"a": ("bad film",), "b": ("good film",)}, encode, tmp_path)
     assert [one["of"] for one in index] == ["neg", "neg"] and index[0]["words"] == [["bad", 3.0], ["film", 0.0]]
 
 
 def test_numbers_have_weights_in_their_own_unit(tmp_path):
     rows = pa.table({"path": ["a"], "label": [2.0], "predicted": [9.0], "probability": [float("nan")], "probabilities": [[9.0]]})
-    (one,) = explain_texts(Sum(1), Kind("number", (), spread=10.0), rows, {"a": "bad film"}, encode, tmp_path)
+    (one,) = explain_texts(Sum(1), Kind("number", (), spread=10.0), rows, {"a": ("bad film",)}, encode, tmp_path)
     assert one["probability"] is None and one["of"] == "" and one["words"] == [["bad", 30.0], ["film", 0.0]]
 
 

@@ -16,6 +16,7 @@ from graft.export.passages import words
 
 KINDS = {
     "class": (sets.table, "bert", "accuracy", {}),
+    "pair": (sets.paired, "bert", "accuracy", {}),
     "labels": (sets.table, "bert", "mean_average_precision", {}),
     "number": (sets.table, "bert", "mae", {}),
     "tags": (sets.tagged, "bert", "f1", {}),
@@ -25,6 +26,7 @@ KINDS = {
 }
 NAMES = {"tags": "data.conll", "spans": "data.json", "causal": "data", "masked": "data"}
 ASKED = {
+    "pair": [("the cat sat good", "a dog ran"), ("good", " ".join(["a"] * 60))],
     "tags": [["the", "cat", "sat"], "a dog, ran"],
     "spans": [("it is the", "the dog sat on the mat"), ("it is the", " ".join(["a"] * 60) + " the cat sat")],
 }
@@ -61,7 +63,7 @@ def test_a_fit_leaves_scores_predictions_and_a_report(kind, runs):
     assert len(set(names)) == len(names) == len(rows) and {"predicted", "label", "text"} <= set(rows.column_names)
     begin = {"spans": "q", "causal": "", "masked": ""}.get(kind, f"{NAMES.get(kind, 'data.csv')}:")
     assert all(name.startswith(begin) for name in names)
-    if kind in ("class", "labels", "number", "tags", "spans"):
+    if kind in ("class", "pair", "labels", "number", "tags", "spans"):
         assert len(rows) == {"tags": 50, "spans": 40}.get(kind, 60), "every row is scored once"
 
 
@@ -80,13 +82,19 @@ def test_a_copy_says_the_same_and_in_the_right_form(kind, runs, tmp_path):
     assert found == copy.predict(asked)
     assert [one.path for one in found] == [f"text {i}" for i in range(len(asked))] and not any(one.error for one in found)
     for one, item in zip(found, asked, strict=True):
-        check = {"class": _class, "labels": _labels, "number": _number, "tags": _tags, "spans": _spans, "causal": _goes_on}[kind]
+        check = {"class": _class, "pair": _pair, "labels": _labels, "number": _number, "tags": _tags, "spans": _spans, "causal": _goes_on}[
+            kind
+        ]
         check(one, item, held.classes)
 
 
 def _class(one, _item, classes):
     assert one.label in classes == ("bad", "good") and 0.5 <= one.probability <= 1
     assert sum(p for _, p in one.top) == pytest.approx(1, abs=1e-5)
+
+
+def _pair(one, _item, classes):
+    assert one.label in classes == ("other", "same") and 0.5 <= one.probability <= 1
 
 
 def _labels(one, _item, classes):
@@ -109,7 +117,7 @@ def _goes_on(one, item, _classes):
     assert isinstance(one.label, str) and one.label and not one.label.startswith(item)
 
 
-@pytest.mark.parametrize("kind", ["class", "labels", "number", "tags", "spans"])
+@pytest.mark.parametrize("kind", ["class", "pair", "labels", "number", "tags", "spans"])
 def test_what_comes_with_a_text_changes_nothing(kind, runs):
     held, asked = api.load(runs(kind).folder), ASKED.get(kind, TEXTS)
     for one, alone in zip(held.predict(asked), held.predict(asked, batch=1), strict=True):
@@ -145,6 +153,20 @@ def test_a_text_or_a_question_alone_is_one_item(runs):
     assert len(api.load(runs("class").folder).predict("the cat")) == 1
     held = api.load(runs("spans").folder)
     assert len(held.predict(("it is the", "the dog sat"))) == 1 and held.predict(()) == held.predict([]) == []
+
+
+def test_a_pair_is_read_as_one_and_its_second_text_counts(runs):
+    run = runs("pair")
+    held, rows = api.load(run.folder), pq.read_table(run.folder / "predictions.parquet")
+    assert "context" in rows.column_names and "--context" in held.card
+    first, other = held.probabilities([("the cat", "good"), ("the cat", "bad")])
+    assert not np.array_equal(first, other) and len(held.predict(("the cat", "good"))) == 1
+    told = held.predict([("the cat", ""), "the cat", ("a", "b", "c"), ("the cat", "sat")])
+    assert [bool(one.error) for one in told] == [True, True, True, False] and "two texts" in told[0].error
+    shown = json.loads((run.folder / "explain" / "texts.json").read_text())
+    words = {row["path"]: (row["text"], row["context"]) for row in rows.to_pylist()}
+    assert shown and all((one["text"], one["context"]) == words[one["path"]] for one in shown)
+    assert all([word for word, _ in one["words"][one["first"] :]] == one["context"].split() for one in shown)
 
 
 def test_words_that_are_not_read_have_no_entity(runs):

@@ -7,6 +7,7 @@ import pytest
 from graft.errors import DataError, OptionError
 from graft.readers import split
 from graft.readers.text_table import Options, read
+from graft.testing_texts import check_text_tables
 
 
 def write(path, *lines, encoding="utf-8"):
@@ -99,6 +100,47 @@ def test_one_text_with_two_labels_is_told_and_repetitions_are_kept(tmp_path):
     data = read(write(tmp_path / "t.csv", *lines(), "text 0,a", "text 1,a"), Options())
     assert len(data.train) == 10 and [note.files for note in told(data)] == [("t.csv:3", "t.csv:11")]
     assert told(read(write(tmp_path / "n.csv", *lines(label=lambda i: i / 3), "text 1,7.5"), Options())) == []
+
+
+def pairs(tmp_path, count=40, second=lambda i: f"second {i}", header="premise,hypothesis,label"):
+    return write(tmp_path / "p.csv", header, *(f"first {i},{second(i)},{'ab'[i % 2]}" for i in range(count)))
+
+
+@pytest.mark.parametrize("header", ["premise,hypothesis,label", "Sentence-1,Sentence-2,gold", "question,passage,label"])
+def test_pairs_are_found_by_name(tmp_path, header):
+    data = read(pairs(tmp_path, header=header), Options())
+    check_text_tables(data)
+    assert data.schema.pair and data.train["text"][0].as_py() == "first 0" and data.train["context"][0].as_py() == "second 0"
+    assert "pair of texts" in told(data, "info")[0].text and "group" not in data.train.column_names
+
+
+def test_a_second_text_can_be_named_and_left_out(tmp_path):
+    path = pairs(tmp_path, header="premise,hypothesis,label")
+    for options in (Options(second=""), Options(text="premise")):
+        data = read(path, options)
+        assert not data.schema.pair and "context" not in data.train.column_names
+    data = read(pairs(tmp_path / "other", header="review,reply,label"), Options(second="reply"))
+    assert data.train["text"][0].as_py() == "first 0" and data.train["context"][0].as_py() == "second 0"
+    joined = read(path, Options(text="premise", second="hypothesis"))
+    assert joined.schema.pair and joined.fingerprint == read(path, Options()).fingerprint != read(path, Options(second="")).fingerprint
+    fails(path, "data.second", "'hypothesis'", error=OptionError, second="hypothesys")
+    fails(path, "both texts", error=OptionError, text="premise", second="premise")
+
+
+def test_pairs_with_one_text_alone_are_left_out_and_one_pair_with_two_labels_is_told(tmp_path):
+    data = read(pairs(tmp_path, second=lambda i: "" if i == 3 else f"s{i}"), Options())
+    assert len(data.train) == 39 and told(data)[0].files == ("p.csv:5",)
+    rows = ["premise,hypothesis,label", *(f"f{i},s{i},{'ab'[i % 2]}" for i in range(8)), "f1,s1,a", "f1,s2,a"]
+    assert [note.files for note in told(read(write(tmp_path / "t.csv", *rows), Options()))] == [("t.csv:3", "t.csv:10")]
+
+
+def test_pairs_that_share_a_text_stay_together(tmp_path):
+    path = pairs(tmp_path, count=80, second=lambda i: f"page {i % 20}")
+    data = read(path, Options())
+    assert data.train["group"].to_pylist()[:2] == ["page 0", "page 1"] and "data.group=" in told(data, "info")[-1].text
+    assert "group" not in read(path, Options(group="")).train.column_names
+    few = read(pairs(tmp_path, count=80, second=lambda i: f"page {i % 3}"), Options())
+    assert "group" not in few.train.column_names, "three questions that are put to eighty texts"
 
 
 def test_splits_in_a_column_and_groups(tmp_path):

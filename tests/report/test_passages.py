@@ -64,6 +64,13 @@ def test_words_are_shaded_by_their_weight(run):
     assert 'class="ok">good' in html and 'class="bad">good' in html
 
 
+def test_a_pair_is_shown_as_two_texts(run):
+    put(run, "texts.json", [{**MISTAKE, "context": "good film", "first": 2}])
+    html = render(run)
+    first, second = re.search(r'<p class="passage">(.*?)</p><p class="passage second">(.*?)</p>', html).groups()
+    assert ">not</mark> a" in first and ">good</mark> film" in second
+
+
 def test_long_texts_are_cut_where_nothing_happens():
     quiet = [["one two three four five six seven", 0.001]] * 60
     parts = passages._parts([*quiet, ["the words that decide it all here", 2.0]])

@@ -156,12 +156,19 @@ def _with_texts(folder: Path, table: pa.Table, schema: Schema) -> pa.Table | Non
         data = catalog.resolve("reader", part.name)(part.values["path"], options("data", part))
     except (GraftError, OSError, KeyError):
         return None
-    known = {}
+    names, known = _read(schema), {}
     for one in (data.train, data.val, data.test):
-        if one is not None:
-            known |= dict(zip(one["path"].to_pylist(), one[schema.input].to_pylist(), strict=True))
+        if one is not None and set(names) <= set(one.column_names):
+            known |= dict(zip(one["path"].to_pylist(), one.select(names).to_pylist(), strict=True))
     table = table.filter(pa.array([path in known for path in table["path"].to_pylist()], pa.bool_()))
-    return table.append_column(schema.input, pa.array([known[path] for path in table["path"].to_pylist()], pa.string()))
+    for name in names:
+        table = table.append_column(name, pa.array([known[path][name] for path in table["path"].to_pylist()], pa.string()))
+    return table
+
+
+def _read(schema: Schema) -> list[str]:
+    """The columns of what goes in."""
+    return [schema.input, "context"] if schema.pair else [schema.input]
 
 
 def present(table: pa.Table, schema: Schema) -> pa.Table:
@@ -187,7 +194,7 @@ def some(table: pa.Table, schema: Schema, keep: int, seed: int, name: str) -> pa
 
 def _empty(schema: Schema) -> pa.Table:
     label = {"labels": pa.list_(pa.string()), "number": pa.float64()}.get(schema.target, pa.string())
-    names = dict.fromkeys(["path", schema.input, "label"])
+    names = dict.fromkeys(["path", *_read(schema), "label"])
     return pa.table({name: pa.array([], label if name == "label" else pa.string()) for name in names})
 
 

@@ -51,11 +51,13 @@ def checked(data: Data, share: float) -> Data:
 
 
 def check_body(body: Backbone, data: Data, flag: str = "--backbone") -> None:
-    """Raises OptionError for a body of images on texts, and the other way round."""
+    """Raises OptionError for a body of images on texts, the other way round, and for pairs where a body reads one text at a time."""
     reads = "text" if isinstance(body.prepare, TextPrepare) else "image"
     if reads != data.schema.modality:
         kind = data.schema.modality
         raise OptionError(f"'{body.origin.name}' is a body for {reads}s, and the data are {kind}s; use {flag} {EMBEDDED[kind]}, say.")
+    if data.schema.pair and body.prepare.kind == "characters":
+        raise OptionError(f"'{body.origin.name}' reads one text at a time, and the data are pairs; use {flag} minilm, say.")
 
 
 def inputs(body: Backbone, task: Task, table: pa.Table, seed: int = 0):

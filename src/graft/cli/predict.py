@@ -21,7 +21,9 @@ def predict(
     top: Annotated[int | None, Option(min=1, help="How many labels each: 5 with --json, else 1.", show_default=False)] = None,
     batch: Annotated[int, Option(min=1, help="Images or texts at a time.")] = 32,
     text: Annotated[str, Option("--text", help="The column of a table that holds the texts.", show_default=False)] = "",
-    context: Annotated[str, Option("--context", help="Where answers are: a text, a .txt file, a table's column.", show_default=False)] = "",
+    context: Annotated[
+        str, Option("--context", help="The second text (where answers are): itself, a .txt file, a column.", show_default=False)
+    ] = "",
     task: Annotated[
         str | None, Option("--task", help="A task that the model learnt earlier, by its data's name.", show_default=False)
     ] = None,
@@ -37,7 +39,7 @@ def predict(
     top, held = top or (5 if json else 1), api.load(model)
     held = held if task is None else held.on(task)
     if held.modality == "text":
-        asked = texts.find(what, text, context)
+        asked = texts.find(what, text, context, pair=held.task.schema.pair)
         held, said = _adapted(held, [item for _, item in asked], adapt)
         answers = held.predict([item for _, item in asked], top=top, batch=batch)
         found = [replace(one, path=name) for one, (name, _) in zip(answers, asked, strict=True)]

@@ -101,7 +101,13 @@ def places(folder: Path | str) -> str:
     )
 
 
-_TAKES = {"text": "'A TEXT'...", "spans": "'A QUESTION' --context TEXT.txt", "none": "", "masked": ""}
+_TAKES = {
+    "text": "'A TEXT'...",
+    "pair": "'A TEXT' --context 'ANOTHER'",
+    "spans": "'A QUESTION' --context TEXT.txt",
+    "none": "",
+    "masked": "",
+}
 """What a model is asked with; nothing where it only serves as a body."""
 
 
@@ -111,6 +117,8 @@ def _modality(folder: Path) -> str:
         schema = json.loads((folder / "data.json").read_text(encoding="utf-8"))["schema"]
         if schema["target"] == "language" and _spec(folder).get("task", {}).get("kind") == "masked":
             return "masked"
+        if schema.get("pair"):
+            return "pair"
         return schema["target"] if schema["target"] in _TAKES else schema["modality"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""

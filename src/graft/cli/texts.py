@@ -20,14 +20,15 @@ NAME = 40  # characters of a text that stand for it
 _FIELD = 50_000_000  # characters of a cell; the csv module's own limit is less than a book's chapter
 
 
-def find(words: Sequence[str], column: str = "", context: str = "") -> list[tuple[str, str | tuple[str, str]]]:
+def find(words: Sequence[str], column: str = "", context: str = "", pair: bool = False) -> list[tuple[str, str | tuple[str, str]]]:
     """(name, text) in the order of the words. A word is a table (.csv or .tsv with a header, .jsonl, .parquet), of which `column` is
     read; a .txt file, a text on each line that is not empty; - for the lines of stdin; or else a text itself.
 
     context: for questions about a text; a table's column, or for other words a .txt file that holds the text, or the text. Each
-    text is then a (question, context). Names: "file.csv:12", the line on which the row begins; "stdin:3"; the beginning of a text.
+    text is then a (question, context). pair: the model reads two texts, of which `context` is the second; of a table two columns that
+    are called like a pair are found. Names: "file.csv:12", the line on which the row begins; "stdin:3"; the beginning of a text.
     Raises DataError for a file that is not there or cannot be read, or has no such column, and where there is no text; OptionError
-    for a column where no table is named.
+    for a column where no table is named, and for one text where there should be two.
     """
     found: list[tuple[str, str | tuple[str, str]]] = []
     if column and not any(_suffix(word) in (*TABLES, *SHEETS) for word in words):
@@ -35,10 +36,12 @@ def find(words: Sequence[str], column: str = "", context: str = "") -> list[tupl
             f"There is no table for the column '{column}' (--text); name a .csv, .tsv, .jsonl or .parquet file, or leave it out."
         )
     for word in words:
+        if pair and not context and _suffix(word) not in (*TABLES, *SHEETS):
+            raise OptionError("This model reads two texts; give the second with --context, or a table with a column for each.")
         if _suffix(word) in TABLES:
-            found += _rows(word, column, context)
+            found += _rows(word, column, context, pair)
         elif _suffix(word) in SHEETS:
-            found += _sheet(word, column, context)
+            found += _sheet(word, column, context, pair)
         elif word == "-":
             found += _beside([(f"stdin:{n}", line) for n, line in _lines(sys.stdin)], context)
         elif _suffix(word) in LINES:
@@ -82,12 +85,13 @@ def told(label: object) -> str | None:
     return " ".join(label.split()) if isinstance(label, str) and "\n" in label else None
 
 
-def _rows(path: str, column: str, context: str) -> Iterator[tuple[str, str | tuple[str, str]]]:
+def _rows(path: str, column: str, context: str, pair: bool) -> Iterator[tuple[str, str | tuple[str, str]]]:
     csv.field_size_limit(_FIELD)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             table = csv.reader(file, delimiter=_delimiter(file, TABLES[_suffix(path)]))
             header = next(table, [])
+            column, context = _pair(path, header, column) if pair and not context else (column, context)
             place, beside = _place(path, header, column), _named(path, header, context) if context else None
             most, line = max(place, beside or 0), table.line_num
             for row in table:
@@ -106,12 +110,13 @@ def _rows(path: str, column: str, context: str) -> Iterator[tuple[str, str | tup
         raise DataError(f"'{path}' cannot be read ({error.strerror or error}); give a file that is there, or the text itself.") from None
 
 
-def _sheet(path: str, column: str, context: str) -> Iterator[tuple[str, str | tuple[str, str]]]:
+def _sheet(path: str, column: str, context: str, pair: bool) -> Iterator[tuple[str, str | tuple[str, str]]]:
     """The same of JSONL and Parquet, as a fit reads them; a cell may also be a list of words."""
     from ..readers.sheet import load
 
     sheet = load(path)
     header = list(sheet.columns)
+    column, context = _pair(path, header, column) if pair and not context else (column, context)
     texts = sheet.columns[header[_place(path, header, column)]]
     beside = sheet.columns[header[_named(path, header, context)]] if context else [None] * len(texts)
     for number, text, other in zip(sheet.numbers, texts, beside, strict=True):
@@ -138,6 +143,18 @@ def _place(path: str, header: list[str], column: str) -> int:
     if not header:
         raise DataError(f"'{path}' is empty; give a table with a header and a column of texts.")
     raise DataError(f"'{path}' has the columns {_list(header)}; name the one that holds the texts with --text.")
+
+
+def _pair(path: str, header: list[str], column: str) -> tuple[str, str]:
+    """The two columns whose names say that they are read together, as a fit finds them; `column` is the first where it is given."""
+    from ..readers.columns import spelt
+    from ..readers.text_table import PAIRS
+
+    known = {spelt(name): name for name in reversed(header)}
+    for first, second in PAIRS:
+        if first in known and second in known and column in ("", known[first]):
+            return known[first], known[second]
+    raise DataError(f"'{path}' has no two columns that are called like a pair: name the first with --text, the second with --context.")
 
 
 def _named(path: str, header: list[str], column: str) -> int:

@@ -20,7 +20,7 @@ class Schema:
     also "tags" (one of `classes` for each word, IOB2), "spans" (answers inside a context) or "language" (the text itself).
     "none": there are no labels; the column `label` holds "".
     centre, spread: mean and standard deviation of a "number" target over the rows that learn. longest: most words of a
-    row, for "tags".
+    row, for "tags". pair: each text stands beside a second one, in the column `context`, and the label is about the two.
     """
 
     modality: str
@@ -31,6 +31,7 @@ class Schema:
     centre: float = 0.0
     spread: float = 1.0
     longest: int = 0
+    pair: bool = False
 
 
 def name_column(table: pa.Table, column: str) -> str:
@@ -72,8 +73,8 @@ class Data:
     """Tables with the columns `schema.input` (string), `schema.label` (string, list<string> or double) and, optionally, `group`.
 
     Of texts, the column `path` names a sample for people ("train.csv:12") and `text` holds it: a string, or list<string>, its
-    words, for "tags" (whose labels are list<string>, one a word). For "spans", `text` is the question, `context` holds the
-    answers, `label` (list<string>) is their texts and `starts` (list<int64>) their first characters.
+    words, for "tags" (whose labels are list<string>, one a word). Of pairs, `context` is the second text. For "spans", `text` is the
+    question, `context` holds the answers, `label` (list<string>) is their texts and `starts` (list<int64>) their first characters.
 
     As a reader returns it, the tables are the splits found on disk. After `readers.split.assign`, `train` learns, `val`
     selects and `test` scores, and `plan` says where they came from. fingerprint: hex digest of the rows and file contents.

@@ -100,7 +100,7 @@ class Texts:
             return [Tokens(ids, np.zeros((len(ids), 2), np.int32)) for ids in held]
         texts, second = table.column(self.column).to_pylist(), self._second(table)
         if second is not None:
-            return self.tokenizer.pairs(texts, table.column(second).to_pylist())
+            return self.tokenizer.pairs(texts, table.column(second).to_pylist(), whole=second == "window")
         return self.tokenizer.words(texts) if pa.types.is_list(table.schema.field(self.column).type) else self.tokenizer.texts(texts)
 
     def _second(self, table: pa.Table) -> str | None:

@@ -30,8 +30,8 @@ class Tokens:
 
 
 class Tokenizer:
-    """The tokenizer of a body; texts longer than `prepare.length` tokens are cut at their end, of two the second. Raises
-    OptionError where the package it needs is not installed."""
+    """The tokenizer of a body; texts longer than `prepare.length` tokens are cut at their end, of two the longer unless the
+    first is to stay whole. Raises OptionError where the package it needs is not installed."""
 
     def __init__(self, prepare: TextPrepare):
         self.prepare = prepare
@@ -51,11 +51,13 @@ class Tokenizer:
         found = self._words.encode_batch([list(words) for words in rows], is_pretokenized=True)
         return [_read(one, words=len(words)) for words, one in zip(rows, found, strict=True)]
 
-    def pairs(self, first: Sequence[str], second: Sequence[str]) -> list[Tokens]:
-        """Two texts in one, as the body was trained to read them. Raises OptionError for a body that reads characters."""
+    def pairs(self, first: Sequence[str], second: Sequence[str], whole: bool = False) -> list[Tokens]:
+        """Two texts in one, as the body was trained to read them; whole: of texts that are too long only the second is cut.
+        Raises OptionError for a body that reads characters."""
         if self.prepare.kind == "characters":
             raise OptionError("This body reads one text at a time; use one that reads two, for example --backbone minilm.")
-        return [_read(one, types=True) for one in self._pairs.encode_batch(list(zip(first, second, strict=True)))]
+        made = self._whole if whole else self._plain
+        return [_read(one, types=True) for one in made.encode_batch(list(zip(first, second, strict=True)))]
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of token ids."""
@@ -66,7 +68,7 @@ class Tokenizer:
         return self._make(self.prepare.tokenizer, "longest_first")
 
     @cached_property
-    def _pairs(self):
+    def _whole(self):
         return self._make(self.prepare.tokenizer, "only_second")
 
     @cached_property
@@ -107,10 +109,17 @@ def _read(one, types: bool = False, words: int | None = None) -> Tokens:
         for place, word in reversed(list(enumerate(one.word_ids))):
             if word is not None:
                 first[word] = place
-    # Of two texts only the second is cut, and each further part begins with the first again.
-    cut = sum(part.sequence_ids.count(int(types)) for part in one.overflowing)
+    cut = sum(part.sequence_ids.count(0) for part in one.overflowing)
+    if types and one.overflowing:
+        # Every part of one text stands beside every part of the other.
+        cut = len(set().union(*map(_places, one.overflowing)) - _places(one))
     kinds = np.array(one.type_ids, np.int8) if types else None
     return Tokens(np.array(one.ids, np.int32), np.array(one.offsets, np.int32).reshape(-1, 2), kinds, first, cut)
+
+
+def _places(one) -> set[tuple[int, tuple[int, int]]]:
+    """Which characters of which text the tokens stand for."""
+    return {(text, place) for text, place in zip(one.sequence_ids, one.offsets, strict=True) if text is not None}
 
 
 def collate(rows: Sequence[Tokens], pad: int = 0, cells: int | None = None, words: int | None = None) -> State:

@@ -18,45 +18,50 @@ PARTS = 60
 """Parts at most that a text is cut into; the words of a longer one go out several at a time."""
 PIECE = 32  # texts a pass
 
-Encode = Callable[[list[str]], State]
-"""Texts -> their state at depth 0, padded to one length."""
+Passage = tuple[str, ...]
+"""One text, or the two of a pair."""
+Encode = Callable[[list[Passage]], State]
+"""Passages -> their state at depth 0, padded to one length."""
 
 
 def explain_texts(
-    net: Net, task: Task, predictions: pa.Table, texts: Mapping[str, str], encode: Encode, folder: Path, limit: int = 12
+    net: Net, task: Task, predictions: pa.Table, texts: Mapping[str, Passage], encode: Encode, folder: Path, limit: int = 12
 ) -> list[dict]:
     """Write folder/explain/texts.json and return what it holds.
 
     predictions: the scored rows, with the columns path, label, predicted, probability and probabilities. texts: by path; a row
     whose text is not there is left out. At most `limit` mistakes (see `worst`) and 8 uncertain texts (see `unsure`). Each entry:
     {"path", "kind": "mistake" or "uncertain", "label", "predicted", "probability" (0..1, null for numbers), "text", "of", "words":
-    [[word or words, weight], ...]}; see `weights`. of: the class that the weights are about, "" for a number, whose weights are in
+    [[word or words, weight], ...]}; see `weights`. Of a pair there are also "context", the second text, and "first", how many of the
+    parts are the first text's. of: the class that the weights are about, "" for a number, whose weights are in
     its own unit. For the targets "class", "labels" and "number". The net's modes stay as they were.
     """
     names = ("path", "label", "predicted", "probability", "probabilities")
     rows = predictions.select([name for name in names if name in predictions.column_names])
     wrong = worst(rows, task)[:limit]
     chosen = [(i, "mistake") for i in wrong] + [(i, "uncertain") for i in unsure(rows, task, set(wrong))[:UNCERTAIN]]
-    chosen = [(i, kind) for i, kind in chosen if texts.get(rows["path"][i].as_py())]
+    chosen = [(i, kind) for i, kind in chosen if any(texts.get(rows["path"][i].as_py(), ()))]
     told = [texts[rows["path"][i].as_py()] for i, _ in chosen]
     outputs, target, index = [_output(rows, i, task) for i, _ in chosen], task.schema.target, []
     found = weights(net, told, outputs, encode, exclusive=target == "class")
-    for (i, kind), text, output, parts in zip(chosen, told, outputs, found, strict=True):
+    for (i, kind), passage, output, parts in zip(chosen, told, outputs, found, strict=True):
         entry = {k: rows[k][i].as_py() for k in ("path", "label", "predicted", "probability") if k in rows.column_names}
         if target == "number" or entry.get("probability") != entry.get("probability"):
             entry["probability"] = None
         of = "" if target == "number" else task.schema.classes[output]
         unit = task.schema.spread if target == "number" else 1.0
         words = [[word, None if weight is None else round(weight * unit, 5)] for word, weight in parts]
-        index.append({"kind": kind, **entry, "text": text, "of": of, "words": words})
+        pair = {"context": passage[1], "first": len(cut(passage[0]))} if len(passage) > 1 else {}
+        index.append({"kind": kind, **entry, "text": passage[0], **pair, "of": of, "words": words})
     _write(Path(folder) / "explain", index)
     return index
 
 
 def weights(
-    net: Net, texts: Sequence[str], outputs: Sequence[int], encode: Encode, exclusive: bool = True
+    net: Net, texts: Sequence[Passage], outputs: Sequence[int], encode: Encode, exclusive: bool = True
 ) -> list[list[tuple[str, float | None]]]:
-    """(part, weight) of each text: how much the log-odds of the output `outputs[i]` fall where the part is left out of text i.
+    """(part, weight) of each passage, those of a second text after those of the first: how much the log-odds of the output
+    `outputs[i]` fall where the part is left out of text i.
 
     A part is a word, or several neighbours where there are more than PARTS words (occlusion: Zeiler and Fergus, 2014; leave one
     out: Li, Monroe and Jurafsky, "Understanding neural networks through representation erasure", 2016). Positive spoke for the
@@ -64,16 +69,16 @@ def weights(
     wins, so that the log-odds are z - ln(sum of e^z of the others); else each output is its own log-odds, or a number. The weight
     is None where nothing would be left of the text.
     """
-    parts = [cut(text) for text in texts]
+    parts = [[(which, *place) for which, text in enumerate(passage) for place in cut(text)] for passage in texts]
     variants, owners = [], []
-    for number, (text, pieces) in enumerate(zip(texts, parts, strict=True)):
-        without = [f"{text[:start]} {text[end:]}" for start, end in pieces] if len(pieces) > 1 else []
-        variants += [text, *without]
+    for number, (passage, pieces) in enumerate(zip(texts, parts, strict=True)):
+        without = [_without(passage, *piece) for piece in pieces] if len(pieces) > 1 else []
+        variants += [passage, *without]
         owners += [number] * (1 + len(without))
     odds = _odds(_outputs(net, variants, encode), [outputs[number] for number in owners], exclusive)
     found, first = [], 0
-    for text, pieces in zip(texts, parts, strict=True):
-        words = [" ".join(text[start:end].split()) for start, end in pieces]
+    for passage, pieces in zip(texts, parts, strict=True):
+        words = [" ".join(passage[which][start:end].split()) for which, start, end in pieces]
         if len(pieces) > 1:
             falls = odds[first] - odds[first + 1 : first + 1 + len(pieces)]
             found.append(list(zip(words, falls.tolist(), strict=True)))
@@ -91,11 +96,17 @@ def cut(text: str, most: int = PARTS) -> list[tuple[int, int]]:
     return [(words[i][0], words[min(i + each, len(words)) - 1][1]) for i in range(0, len(words), each)]
 
 
-def _outputs(net: Net, texts: list[str], encode: Encode) -> np.ndarray:
+def _without(passage: Passage, which: int, start: int, end: int) -> Passage:
+    """The passage with a part of one of its texts left out."""
+    text = passage[which]
+    return (*passage[:which], f"{text[:start]} {text[end:]}", *passage[which + 1 :])
+
+
+def _outputs(net: Net, texts: list[Passage], encode: Encode) -> np.ndarray:
     """float64 [n, k] in eval mode; texts of like lengths go together."""
     modes = {module: module.training for module in net.modules()}
     device = next((t.device for t in [*net.parameters(), *net.buffers()]), torch.device("cpu"))
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
     out: dict[int, np.ndarray] = {}
     net.eval()
     try:

@@ -87,6 +87,8 @@ def predictions(schema: Schema, decode: Callable[..., Tensor], table: pa.Table, 
     }  # fmt: skip
     if schema.modality == "text":
         columns["text"] = table[schema.input]
+    if schema.pair:
+        columns["context"] = table["context"]
     return pa.table(columns)
 
 

@@ -70,6 +70,7 @@ def _summary(described: dict, scores: dict, schema: dict) -> str:
 
 
 _GIVEN = {
+    "pair": ('("A text.", "Another.")', '"A text." --context "Another."'),
     "class": ('"A text."', '"A text."'),
     "spans": ('("The question?", "The text that holds its answer.")', '"The question?" --context "The text that holds its answer."'),
     "language": ('"The beginning of a text"', '"The beginning of a text"'),
@@ -88,7 +89,9 @@ def _load(schema: dict) -> str:
     if schema["target"] == "none":
         return _FEATURES
     says = "print(answer.path, answer.label)" if schema["target"] != "class" else "print(answer.path, answer.label, answer.probability)"
-    asked, line = _GIVEN.get(schema["target"], _GIVEN["class"]) if _text(schema) else ('"photo.jpg"', "photo.jpg")
+    asked, line = (
+        _GIVEN.get("pair" if schema.get("pair") else schema["target"], _GIVEN["class"]) if _text(schema) else ('"photo.jpg"', "photo.jpg")
+    )
     return (
         "## How to use it\n\n"
         "```python\nimport graft\n\n"

@@ -22,7 +22,7 @@ from ..data.images import load_images, normalise
 from ..errors import DataError, GraftError, OptionError, WeightsError, nearest
 from ..heads.pool import body_pooling
 from . import earlier
-from .passages import Passage, Passages
+from .passages import Passage, Passages, two
 
 FORMAT = 1
 LANGUAGE = "language"
@@ -119,8 +119,9 @@ class Model:
         """One Prediction for each image or text, in order. One that cannot be read does not stop the others: see Prediction.error.
 
         items: paths, PIL images or arrays uint8 [h, w, 3] or [h, w]; or texts, for tags also lists of words, for answers pairs of a
-        question and its context. top: how many classes to list. batch: items a pass. task: one of `tasks`, by default the last.
-        adapt: "adabn" or "tent": predict with the model that `adapted` gives for these items; a warning says where it is this one.
+        question and its context, and pairs where two texts were learnt. top: how many classes to list. batch: items a pass. task: one
+        of `tasks`, by default the last. adapt: "adabn" or "tent": predict with the model that `adapted` gives for these items; a
+        warning says where it is this one.
         """
         if task is not None:
             return self.on(task).predict(items, top, batch, adapt=adapt)
@@ -198,8 +199,8 @@ class Model:
 
     def _as_list(self, items: Sequence[Item] | Item) -> list[Item]:
         alone = isinstance(items, str | os.PathLike | Image.Image | np.ndarray)
-        # A question and its context are one item, too.
-        alone = alone or (isinstance(items, tuple) and self.task.schema.target == "spans" and isinstance(next(iter(items), None), str))
+        # Two texts that belong together are one item, too.
+        alone = alone or (isinstance(items, tuple) and two(self.task) and isinstance(next(iter(items), None), str))
         return [items] if alone else list(items)
 
     def _name(self, item: Item, number: int) -> str:

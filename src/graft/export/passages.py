@@ -1,4 +1,4 @@
-"""What a saved model of texts says: from a text, words, or a question and its context to a prediction."""
+"""What a saved model of texts says: from a text, words, or two texts to a prediction."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from ..engine.device import Machine
 from ..tasks.spans import answers
 
 Passage = str | Sequence[str] | tuple[str, str]
-"""A text; for "tags" also its words; for "spans" a question and its context."""
+"""A text; for "tags" also its words; for "spans" a question and its context; for pairs both texts."""
 
 
 class Passages:
@@ -31,14 +31,17 @@ class Passages:
         """The state at depth 0 of texts that `defect` finds nothing wrong with."""
         if self.task.schema.target == "tags":
             return collate(self.tokenizer.words([words(item) for item in items]), self.net.prepare.pad)
+        if self.task.schema.pair:
+            return collate(self.tokenizer.pairs(*map(list, zip(*items, strict=True))), self.net.prepare.pad)
         return collate(self.tokenizer.texts(list(items)), self.net.prepare.pad)
 
     def defect(self, item: object) -> str | None:
         """Why this cannot be read; None where it can."""
         target = self.task.schema.target
-        if target == "spans":
+        if two(self.task):
             good = isinstance(item, tuple | list) and len(item) == 2 and all(isinstance(part, str) and part.strip() for part in item)
-            return None if good else "give a question and the text that holds its answer, as a pair"
+            what = "a question and the text that holds its answer, as a pair" if target == "spans" else "two texts, as a pair"
+            return None if good else f"give {what}"
         if target == "tags" and not isinstance(item, str):
             good = isinstance(item, list | tuple) and len(item) and all(isinstance(word, str) for word in item)
             return None if good else "give a text, or a list of its words"
@@ -71,6 +74,11 @@ class Passages:
         from ..tasks.generate import continue_text
 
         return continue_text(self.net, self.net.prepare, text)
+
+
+def two(task: Task) -> bool:
+    """Whether each item is a pair of texts."""
+    return task.schema.target == "spans" or task.schema.pair
 
 
 def words(item: Passage) -> list[str]:

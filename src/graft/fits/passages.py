@@ -19,11 +19,14 @@ def explain(parts: Parts, net: Net, rows: pa.Table, folder: Path) -> None:
     elif target == "spans":
         spans.write_answers(folder, answers(rows))
     elif target != "language":
-        texts = dict(zip(rows["path"].to_pylist(), rows["text"].to_pylist(), strict=True))
+        pair = parts.data.schema.pair
+        columns = [rows[name].to_pylist() for name in ("text", "context")[: 1 + pair]]
+        texts = dict(zip(rows["path"].to_pylist(), zip(*columns, strict=True), strict=True))
         tokenizer = Tokenizer(parts.backbone.prepare)
 
-        def encode(some: list[str]) -> State:
-            return collate(tokenizer.texts(some), parts.backbone.prepare.pad)
+        def encode(some: list[tuple[str, ...]]) -> State:
+            read = tokenizer.pairs if pair else tokenizer.texts
+            return collate(read(*map(list, zip(*some, strict=True))), parts.backbone.prepare.pad)
 
         occlusion.explain_texts(net, parts.task, rows, texts, encode, folder)
 

@@ -29,9 +29,14 @@ def known(sheet: Sheet, name: str, what: str) -> str:
     return name
 
 
+def spelt(name: str) -> str:
+    """The name of a column as usual names are spelt."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
 def matches(sheet: Sheet, usual: Sequence[str]) -> list[str]:
     """The columns with a usual name, the most usual first. Case, spaces and hyphens do not matter."""
-    found = {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in reversed(sheet.columns)}
+    found = {spelt(name): name for name in reversed(sheet.columns)}
     return [found[name] for name in usual if name in found]
 
 

@@ -20,7 +20,21 @@ TEXTS = (
     "texts", "sentences", "reviews", "comments", "messages", "tweets", "questions", "review_text", "review_body", "comment_text",
     "full_text", "clean_text", "text_content", "article", "abstract", "description", "headline", "title", "subject", "summary", "prompt",
 )  # fmt: skip
-_MORE_LABELS = ("sentiment", "intent", "topic", "emotion", "polarity", "rating", "stars", "score", "spam", "toxic", "genre", "section")
+_MORE_LABELS = (
+    "sentiment", "intent", "topic", "emotion", "polarity", "rating", "stars", "score", "spam", "toxic", "genre", "section", "gold_label",
+    "is_duplicate", "similarity",
+)  # fmt: skip
+PAIRS = (
+    ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("text1", "text2"),
+    ("text_1", "text_2"), ("text_a", "text_b"), ("question1", "question2"), ("question_1", "question_2"), ("question", "passage"),
+    ("question", "context"), ("question", "sentence"), ("question", "paragraph"), ("query", "passage"), ("query", "document"),
+    ("claim", "evidence"),
+)  # fmt: skip
+"""Names of two columns whose texts are meant to be read together."""
+FEWEST_GROUPS = 20
+"""Different texts of a side below which it is rather a question that is put to many texts than something to be kept together."""
+REPEATED = 0.9
+"""Share of different texts among a side's rows from which it counts as not repeated."""
 _GROUPS = ("group", "group_id", "groups")  # "subject" names a patient beside images, but a title beside texts.
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".txt")
 
@@ -31,9 +45,12 @@ class Options:
 
     text: the column of the text, or several to be joined by a space ("title+body"); None finds text, sentence, review,
         content, ..., or else the column with the longest texts.
+    second: the column of a second text, where the label is about two (a premise and a hypothesis, two questions); None finds
+        the pairs of PAIRS where `text` was not given; "" reads one text.
     label: the column of the label, or several columns of 0/1, one a class; () finds label, class, target, sentiment, ...
     split: the column that says train, val or test; None finds split, set, subset, ...; "" for no split.
-    group: the column of what must not part (an author, a document); None finds group or group_id; "" for none.
+    group: the column of what must not part (an author, a document); None finds group or group_id, or of pairs the text that many
+        share; "" for none.
     separator: what stands between several labels in one cell ("space" for a space); None finds "|" and ";" where they
         are obvious. A space or comma is never taken by itself, since names of classes hold them.
     target: "class", "labels" (any number of them), "number", or "auto" to see it from the cells.
@@ -44,6 +61,7 @@ class Options:
     """
 
     text: str | None = None
+    second: str | None = None
     label: tuple[str, ...] = ()
     split: str | None = None
     group: str | None = None
@@ -59,7 +77,7 @@ def read(path: str, options: Options) -> Data:
 
     Labels are read as by csv_table. Rows without a text are left out with a warning, and equal texts with different labels
     are told of. The tables have the columns path ("train.csv:12": the file and the line, or the row of a Parquet file),
-    text (string), label (string, list<string> or double) and, if given, group (string).
+    text (string), label (string, list<string> or double) and, if given, context (string: the second text) and group (string).
     Raises OptionError for a column, target or encoding that is not there, DataError for everything wrong in the table.
     """
     if options.target not in TARGETS:
@@ -68,57 +86,77 @@ def read(path: str, options: Options) -> Data:
     if options.split and os.path.isdir(root):
         raise OptionError(f"data.split={options.split} has no meaning where '{root}' has a file for each split: leave it out.")
     sheets = {split: load(file, options.encoding, flag=True) for split, file in files.items()}
-    texts, names, split, group = _columns(sheets["train"], options, notes)
+    texts, second, names, split, group = _columns(sheets["train"], options, notes)
+    pair = [second] if second else []
     if os.path.isdir(root):
-        sheet, splits = _join(root, sheets, [*texts, *names, *([group] if group else [])], names, notes)
+        sheet, splits = _join(root, sheets, [*texts, *pair, *names, *([group] if group else [])], names, notes)
     else:
         sheet, splits = sheets["train"], read_splits(sheets["train"], split) if split else None
-    kept = _with_text(sheet, texts, options.bad_share, notes)
+    kept = _with_text(sheet, texts, pair, options.bad_share, notes)
     splits = [splits[i] for i in kept] if splits else ["train"] * len(kept)
     sheet = sheet.take(kept)
-    places, words = _places(sheet), _texts(sheet, texts)
+    places, words, beside = _places(sheet), _texts(sheet, texts), _texts(sheet, pair, "second") if pair else None
     target, labels = read_labels(sheet, names, options.target, options.separator, notes)
     groups = read_groups(sheet, group) if group else None
-    notes += wrong_characters(words, places)
+    if groups is None and beside is not None and options.group is None:
+        groups = _repeated(words, beside, [texts[0], *pair], notes)
+    notes += wrong_characters(words if beside is None else list(map(" ".join, zip(words, beside))), places)
     if target != "number":
-        notes += _contradictions(words, labels, places)
+        notes += _contradictions(words if beside is None else list(zip(words, beside)), labels, places)
     rows = {name: [i for i, split in enumerate(splits) if split == name] for name in ("train", "val", "test")}
     rows = {name: inside for name, inside in rows.items() if inside}
     classes = classes_of(sheet, {name: [labels[i] for i in inside] for name, inside in rows.items()}, target, names, notes, options.fewest)
-    tables = {name: _table(inside, target, places, words, labels, groups) for name, inside in rows.items()}
+    tables = {name: _table(inside, target, places, words, beside, labels, groups) for name, inside in rows.items()}
     return Data(
         train=tables["train"],
         val=tables.get("val"),
         test=tables.get("test"),
-        schema=Schema("text", target, classes, input="text"),
+        schema=Schema("text", target, classes, input="text", pair=beside is not None),
         fingerprint=text_fingerprint(tables.values()),
         source=root,
         notes=tuple(notes),
     )
 
 
-def _columns(sheet: Sheet, options: Options, notes: list[Note]) -> tuple[list[str], tuple[str, ...], str | None, str | None]:
-    """(text columns, label columns, split column, group column) of the table to learn from."""
+def _columns(sheet: Sheet, options: Options, notes: list[Note]) -> tuple[list[str], str | None, tuple[str, ...], str | None, str | None]:
+    """(text columns, column of the second text, label columns, split column, group column) of the table to learn from."""
     split, group = find_split(sheet, options.split, notes), find_group(sheet, options.group, notes, _GROUPS)
     names = names_of(options.label)
     for name in names:
         known(sheet, name, "label")
     usual_labels = LABELS if matches(sheet, LABELS) else _MORE_LABELS
-    usual = [name for name in matches(sheet, TEXTS) if name not in (*names, split, group)]
-    if options.text:
+    second = known(sheet, options.second, "second") if options.second else None
+    usual = [name for name in matches(sheet, TEXTS) if name not in (*names, split, group, second)]
+    pair = None if options.text or options.second is not None else _pair(sheet, (*names, split, group))
+    if pair:
+        texts, second = [pair[0]], pair[1]
+        words = f"'{pair[0]}' and '{pair[1]}' are read as a pair of texts; --set data.second= (nothing after the sign) reads one."
+        notes.append(Note("info", words))
+    elif options.text:
         texts = [options.text] if options.text in sheet.columns else [part.strip() for part in options.text.split("+")]
         texts = [known(sheet, name, "text") for name in texts]
+        if second in texts:
+            raise OptionError(f"The column '{second}' cannot be both texts of a pair: name another with --set data.second=COLUMN.")
     elif usual:
         texts = usual[:1]
         if len(usual) > 1:
             words = f"'{usual[0]}' is read as the text, not {listed(usual[1:])}; --set data.text={usual[1]}+{usual[0]} reads both."
             notes.append(Note("info", words))
     else:
-        texts = [_longest(sheet, (*(names or matches(sheet, usual_labels)[:1]), split, group), notes)]
+        texts = [_longest(sheet, (*(names or matches(sheet, usual_labels)[:1]), split, group, second), notes)]
     if not names:
-        names = (find_label(sheet, (*texts, split, group), notes, usual_labels),)
+        names = (find_label(sheet, (*texts, second, split, group), notes, usual_labels),)
         _check_header(sheet, names[0])
-    return texts, names, split, group
+    return texts, second, names, split, group
+
+
+def _pair(sheet: Sheet, taken: Sequence[str | None]) -> tuple[str, str] | None:
+    """The first two columns whose names say that they are read together."""
+    for names in PAIRS:
+        found = matches(sheet, names)
+        if len(found) == 2 and not set(found) & set(taken):
+            return found[0], found[1]
+    return None
 
 
 def _longest(sheet: Sheet, taken: Sequence[str | None], notes: list[Note]) -> str:
@@ -170,17 +208,30 @@ def _places(sheet: Sheet) -> list[str]:
     return [number if isinstance(number, str) else f"{name}:{number}" for number in sheet.numbers]
 
 
-def _with_text(sheet: Sheet, names: Sequence[str], share: float, notes: list[Note]) -> list[int]:
-    """The rows with a text; the others are told. Raises DataError where these are more than `share` of all."""
-    total = len(sheet.numbers)
-    kept = [i for i in range(total) if not all(_bare(sheet.columns[name][i]) for name in names)]
+def _repeated(words: list[str], beside: list[str], names: Sequence[str], notes: list[Note]) -> list[str] | None:
+    """The text of each pair that stands in the most rows, as its group, where one of the two sides repeats itself; else None."""
+    sides = [(len(set(side)), name, side) for name, side in zip(names, (words, beside), strict=True)]
+    count, name, side = min(sides, key=lambda one: one[0])
+    if not FEWEST_GROUPS <= count <= REPEATED * len(side):
+        return None
+    told = f"'{name}' holds {count} different texts in {len(side)} rows, and rows with the same one are kept together"
+    notes.append(Note("info", f"{told}; --set data.group= (nothing after the sign) treats them as independent."))
+    return side
+
+
+def _with_text(sheet: Sheet, names: Sequence[str], pair: Sequence[str], share: float, notes: list[Note]) -> list[int]:
+    """The rows with a text, and a second one where there are pairs; the others are told. Raises DataError where these are more than
+    `share` of all."""
+    total, both = len(sheet.numbers), [names, pair] if pair else [names]
+    kept = [i for i in range(total) if all(any(not _bare(sheet.columns[name][i]) for name in one) for one in both)]
     if len(kept) == total:
         return kept
     places, full = _places(sheet), set(kept)
     empty = [places[i] for i in range(total) if i not in full]
     if len(empty) > share * total:
+        where = listed([*names, *pair])
         raise DataError(
-            f"{len(empty)} of {total} rows of '{sheet.shown}' have no text in {listed(names)}, for example {listed(empty)}: fill them in, "
+            f"{len(empty)} of {total} rows of '{sheet.shown}' have no text in {where}, for example {listed(empty)}: fill them in, "
             "choose the column with --set data.text=COLUMN, or allow more with --set data.bad_share=SHARE."
         )
     notes.append(Note("warning", f"Left out {len(empty)} of {total} rows: they have no text.", tuple(empty)))
@@ -191,8 +242,8 @@ def _bare(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
 
 
-def _texts(sheet: Sheet, names: Sequence[str]) -> list[str]:
-    """The text of each row. Raises DataError for cells that are no texts."""
+def _texts(sheet: Sheet, names: Sequence[str], option: str = "text") -> list[str]:
+    """The text of each row. option: what names the columns. Raises DataError for cells that are no texts."""
     columns = []
     for name in names:
         cells = ["" if _bare(cell) else cell for cell in sheet.columns[name]]
@@ -200,15 +251,15 @@ def _texts(sheet: Sheet, names: Sequence[str]) -> list[str]:
         if odd is not None:
             raise DataError(
                 f"'{name}' of '{sheet.shown}' holds a {type(cells[odd]).__name__} at {sheet.unit} {sheet.numbers[odd]}, not a text: choose "
-                "another column with --set data.text=COLUMN."
+                f"another column with --set data.{option}=COLUMN."
             )
         columns.append([checked(sheet, cell, i) for i, cell in enumerate(cells)])
     return [" ".join(part for part in row if part) for row in zip(*columns)]
 
 
-def _contradictions(texts: list[str], labels: list, places: list[str]) -> list[Note]:
-    """A warning where one text has two labels: no model can get both right."""
-    given: dict[str, set] = {}
+def _contradictions(texts: list, labels: list, places: list[str]) -> list[Note]:
+    """A warning where one text, or pair of them, has two labels: no model can get both right."""
+    given: dict[str | tuple, set] = {}
     for text, label in zip(texts, labels):
         given.setdefault(text, set()).add(tuple(label) if isinstance(label, list) else label)
     odd = {text for text, found in given.items() if len(found) > 1}
@@ -219,13 +270,17 @@ def _contradictions(texts: list[str], labels: list, places: list[str]) -> list[N
     return [Note("warning", f"{which} with different labels, of which a model can get one right at most: keep one of each.", files)]
 
 
-def _table(rows: list[int], target: str, places: list[str], texts: list[str], labels: list, groups: list[str] | None) -> pa.Table:
+def _table(
+    rows: list[int], target: str, places: list[str], texts: list[str], beside: list[str] | None, labels: list, groups: list[str] | None
+) -> pa.Table:
     kind = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}[target]
     columns = {
         "path": pa.array([places[i] for i in rows], pa.string()),
         "text": pa.array([texts[i] for i in rows], pa.string()),
         "label": pa.array([labels[i] for i in rows], kind),
     }
+    if beside is not None:
+        columns["context"] = pa.array([beside[i] for i in rows], pa.string())
     if groups is not None:
         columns["group"] = pa.array([groups[i] for i in rows], pa.string())
     return pa.table(columns)

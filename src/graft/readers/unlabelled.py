@@ -85,11 +85,13 @@ def rows(path: str, schema: Schema, options: Options | None = None) -> tuple[pa.
     The tables have the column path (string) and, of texts, text (string; for "tags" list<string>, parted at white space); each
     path once, sorted by it where a folder was read. Whether the images can be decoded is for inspect.files.check to say.
     Raises DataError where nothing is there, or what is there is of the other modality, and OptionError for questions (their
-    context is a part of them).
+    context is a part of them) and pairs.
     """
     options = Options() if options is None else options
     if schema.target == "spans":
         raise OptionError("Questions are not learnt without their answers; leave --target and --unlabelled out.")
+    if schema.pair:
+        raise OptionError("Pairs of texts are not learnt without their labels; leave --target and --unlabelled out.")
     root, notes = _place(path), []
     if schema.modality == "image":
         paths = _once(_pictures(root, options, notes), notes)

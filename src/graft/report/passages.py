@@ -16,18 +16,25 @@ SHOWN = 20
 def texts(run: Record) -> dict | None:
     """explain/texts.json as {"mistake", "uncertain": [{"name", "label", "predicted", "probability", "right", "of", "parts"}], "kind"}.
 
-    parts: {"words", "side": "for", "against" or "", "shade": 0..1 of the largest weight of the text, "said": the weight in words}.
+    second: the parts of a pair's second text, else empty. parts: {"words", "side": "for", "against" or "", "shade": 0..1 of the
+    largest weight of the text, "said": the weight in words}.
     """
     groups: dict[str, list[dict]] = {"mistake": [], "uncertain": []}
     for entry in rows(run.json("explain/texts.json", [])):
         if entry.get("kind") in groups and listed(entry.get("words")):
             groups[entry["kind"]].append({
                 "name": str(entry.get("path", "")), "label": _label(entry.get("label")), "predicted": _label(entry.get("predicted")),
-                "probability": tables.number(entry.get("probability"), 2), "parts": _parts(entry["words"]),
+                "probability": tables.number(entry.get("probability"), 2), **_halves(_parts(entry["words"]), entry.get("first")),
                 "of": str(entry.get("of") or "") if isinstance(entry.get("predicted"), list) else "",
                 "right": run.target() == "number" or entry.get("label") == entry.get("predicted"),
             })  # fmt: skip
     return {**groups, "kind": run.target()} if any(groups.values()) else None
+
+
+def _halves(parts: list[dict], first: object) -> dict:
+    """{"parts", "second"}: of a pair, what each text is."""
+    at = first if isinstance(first, int) and first >= 0 else len(parts)
+    return {"parts": parts[:at], "second": parts[at:]}
 
 
 def _parts(pairs: list) -> list[dict]:

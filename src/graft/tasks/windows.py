@@ -51,7 +51,7 @@ def split(questions: Sequence[str], contexts: Sequence[str], prepare: TextPrepar
         read.append((question, len(places)))
         cuts.append(_cuts(context, tokens_of[context], room, min(stride, room // 2)))
     pairs = [(read[i][0], contexts[i][a:b]) for i, some in enumerate(cuts) for a, b in some]
-    tokens = iter(own.pairs([first for first, _ in pairs], [second for _, second in pairs]))
+    tokens = iter(own.pairs([first for first, _ in pairs], [second for _, second in pairs], whole=True))
     return [(read[i][0], [_window(next(tokens), a, b, read[i][1]) for a, b in some]) for i, some in enumerate(cuts)]
 
 
