@@ -175,8 +175,9 @@ def test_all_rows_of_a_run_in_folds_have_learnt(made, photos, tmp_path):
         assemble(made, "extend", new, run.folder)
 
 
-def test_rows_of_texts_are_read_again(tmp_path):
-    file = sets.table(tmp_path / "said.csv")
+@pytest.mark.parametrize("write", [sets.table, sets.paired])
+def test_rows_of_texts_are_read_again(write, tmp_path):
+    file = write(tmp_path / "said.csv")
     spec = Spec.make(str(file))
     spec = replace(spec, data=replace(spec.data, name="text_table"))
     data = catalog.resolve("reader", "text_table")(str(file), options("data", spec.data))
@@ -186,8 +187,9 @@ def test_rows_of_texts_are_read_again(tmp_path):
     known = {"role": ["train"] * (count - 5) + ["score"] * 5, "fold": pa.array([-1] * count, pa.int64())}
     pq.write_table(pa.table({"path": table["path"], "label": table["label"], **known}), tmp_path / "run" / "splits.parquet")
     found = lineage.rows(tmp_path / "run", data.schema, "train")
-    texts = dict(zip(table["path"].to_pylist(), table["text"].to_pylist(), strict=True))
-    assert len(found) == count - 5 and all(texts[row["path"]] == row["text"] for row in found.to_pylist())
+    names = [name for name in ("text", "context") if name in table.column_names]
+    texts = dict(zip(table["path"].to_pylist(), table.select(names).to_pylist(), strict=True))
+    assert len(found) == count - 5 and all(texts[row["path"]] == {name: row[name] for name in names} for row in found.to_pylist())
     file.unlink()
     assert lineage.rows(tmp_path / "run", data.schema, "train") is None
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tests import nets, sets, texts
 from tests.methods import words
 
-from graft import api
+from graft import api, catalog
 from graft.assembly import modality
 from graft.core import Stream
 from graft.data.streams import Streams
@@ -105,6 +105,31 @@ def test_the_same_fit_twice_is_the_same_to_the_bit(method, bert, splits, tmp_pat
     assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items()) and one.scores["test"] == two.scores["test"]
 
 
+@pytest.mark.parametrize("method", ["extract", "few_shot", "adapt"])
+def test_pairs_take_every_road_and_evidence_too(method, bert, tmp_path):
+    data, sets_ = sets.paired(tmp_path / "pairs.csv"), ["method.then=lp_ft"] if method == "adapt" else []
+    run = api.fit(
+        str(data), backbone=bert, method=method, evidence="quick", folds=0, out=str(tmp_path / "run"), sets=sets_,
+        **({} if method == "extract" else {"epochs": 1}),
+    )  # fmt: skip
+    told = json.loads((run.folder / "evidence.json").read_text())
+    assert {"chosen", "scratch", "majority"} <= {row["name"] for row in told["arms"]}
+    rows = pq.read_table(run.folder / "predictions.parquet")
+    items = list(zip(rows["text"].to_pylist(), rows["context"].to_pylist(), strict=True))
+    assert np.allclose(api.load(run.folder).probabilities(items), rows["probabilities"].to_pylist(), atol=1e-4)
+
+
+def test_pairs_need_a_body_that_reads_two_texts_and_labels(bert, tmp_path):
+    from graft.backbones.elmo import Options, load
+
+    data = sets.paired(tmp_path / "pairs.csv")
+    read = catalog.resolve("reader", "text_table")(str(data), catalog.options("reader", "text_table")())
+    with pytest.raises(OptionError, match=r"reads one text at a time.*minilm"):
+        modality.check_body(load("elmo", Options(weights="none", size="tiny"), 0), read)
+    with pytest.raises(OptionError, match="Pairs of texts"):
+        api.fit(str(data), backbone=bert, target=str(data), out=str(tmp_path / "run"))
+
+
 def fit(data, body, out, **values):
     if values.get("method") != "extract":
         values = {"epochs": 2, **values}
@@ -153,7 +178,6 @@ def test_folds_of_every_kind_go_on_after_a_kill(write, values, bert, tmp_path):
 
 def test_a_block_of_running_text_stays_in_one_fold(tmp_path):
     """Else what is scored would stand in a block that was learnt from."""
-    from graft import catalog
     from graft.readers import plain_text, split
 
     data = split.assign(plain_text.read(str(sets.running(tmp_path / "data")), plain_text.Options()), "auto", 3, 0)

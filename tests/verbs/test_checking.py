@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from PIL import Image, ImageOps
+from tests import sets, texts
 
 from graft import api
 from graft.errors import DataError
@@ -35,6 +36,17 @@ def test_planted_defects_are_found(photos, tmp_path):
     assert any("z_again.png" in path for path in found["exact_duplicates"]["files"])
     assert "duplicates_with_other_labels" in found
     assert any("torn.png" in path for one in found.values() for path in one["files"])
+
+
+def test_pairs_are_copies_where_both_texts_are_and_are_quoted_so(tmp_path):
+    data = sets.paired(tmp_path / "pairs.csv")
+    texts.write(tmp_path / "bert", "bert")
+    lines = data.read_text().splitlines()
+    first, second, label = lines[1].split(",")
+    data.write_text("\n".join([*lines, lines[1], f"{first},{second} again and again,{label}"]) + "\n")
+    found = kinds(api.check(str(data), backbone=str(tmp_path / "bert")))["exact_duplicates"]
+    assert sorted(found["files"])[0] in ("pairs.csv:2", "pairs.csv:62") and found["count"] in (1, 2)
+    assert found["examples"][0]["texts"][0] == " ".join([first, "/", second])
 
 
 def test_a_copy_in_the_scored_split_is_a_problem(photos, tmp_path):

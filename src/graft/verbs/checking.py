@@ -64,7 +64,9 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     more, suspects = _by_features(spec, data, sheet, facts, body, machine, journal, left_out)
     found += more
     if kind == "text":
-        found = passages.quoted(found, dict(zip(facts.path, facts.text, strict=True)))
+        second = [("/", one) for one in sheet.table["context"].to_pylist()] if data.schema.pair else [()] * len(facts.path)
+        quotes = {path: (text, *other) for path, text, other in zip(facts.path, facts.text, second, strict=True)}
+        found = passages.quoted(found, quotes)
     apart, drawn = _gap(spec, sheet, body, machine, raw, journal, left_out) if spec.target else ([], None)
     found += apart
     told = {
