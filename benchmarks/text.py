@@ -309,7 +309,7 @@ def arguments() -> argparse.Namespace:
         "--iterations", default="20", help="SetFit's pairs of each kind a text, also one for each size; 0: all, its default"
     )
     parser.add_argument("--epochs", type=int, help="of the Trainer and of the same recipe; 2, for tags and spans 3")
-    parser.add_argument("--recipe", action=argparse.BooleanOptionalAction, default=True, help="graft by the Trainer's recipe, and with few_shot, too")
+    parser.add_argument("--recipe", action=argparse.BooleanOptionalAction, default=True, help="graft by other recipes too")
     parser.add_argument("--embeddings", action="store_true", help="graft with frozen embeddings too")
     parser.add_argument("--bf16", action="store_true", help="the Trainer in bfloat16 too")
     parser.add_argument("--evidence", choices=("off", "quick", "full"), default="off")
