@@ -38,7 +38,8 @@ def solve_unit(
 ) -> Solution:  # fmt: skip
     """As `solve` for "class" and "labels", on features of length 1 that are not standardised: directions alone count, and of these
     those along which the rows differ most. It suits features whose cosines were learnt; standardising would make much of axes
-    along which learnt rows hardly differ any more. c: the strength, where it is known; held-out outputs are found all the same.
+    along which learnt rows hardly differ any more. c: the strength, where it is known and nothing is chosen; held-out outputs are
+    found all the same.
     """
     if target == "number":
         raise OptionError("Head 'logistic_unit' is not made for numbers; use --set task.head=logistic, knn or svm_rbf.")
@@ -61,13 +62,14 @@ def _search(
     def weigh(rows: np.ndarray) -> np.ndarray:
         return folds.balance(rows, exclusive) if balance else np.ones((len(rows), 1))
 
-    held, c, chosen = None, default, {"C": default, "folds": 0}
+    held, c, chosen = None, default, {"C": default, "folds": 0} if len(grid) > 1 else {"C": default}
     if fold is not None:
         candidates = out_of_fold(features, hot, fold, grid, link, weigh, exclusive, not unit)
         losses = [link(out, hot, weigh(hot))[0] for out in candidates]
         best = int(np.argmin(losses))
         c, held = grid[best], widen(candidates[best], columns, outputs)
-        chosen = {"C": c, "folds": int(fold.max()) + 1, "score": losses[best], "criterion": "held-out log-loss"}
+        if len(grid) > 1:
+            chosen = {"C": c, "folds": int(fold.max()) + 1, "score": losses[best], "criterion": "held-out log-loss"}
     basis = Basis(features, not unit)
     return Solution(linear(*basis.raw(*split(minimise(basis, hot, weigh(hot), c, link))), columns, outputs, unit), held, chosen)
 
