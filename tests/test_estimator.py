@@ -1,11 +1,13 @@
-"""The scikit-learn classifier: what it accepts, that every row learns, and the checks of scikit-learn that apply to images."""
+"""The scikit-learn classifiers: what it accepts, that every row learns, and the checks of scikit-learn that apply to images."""
 
 import copy
 import pickle
+import random
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -14,13 +16,14 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks as checks
+from tests import texts
 from tests.conftest import _draw
 
 import graft
 from graft.data.streams import Streams
 from graft.engine import store
 from graft.errors import DataError, OptionError
-from graft.estimator import GraftClassifier, _files, _listed
+from graft.estimator import GraftClassifier, GraftTextClassifier, _files
 
 SIZE = 48
 SHAPES = ("circle", "cross", "stripes")
@@ -58,8 +61,9 @@ def fitted(drawn, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", APPLY)
-def test_the_checks_of_scikit_learn_that_apply(name):
-    getattr(checks, name)("GraftClassifier", GraftClassifier())
+@pytest.mark.parametrize("kind", [GraftClassifier, GraftTextClassifier])
+def test_the_checks_of_scikit_learn_that_apply(name, kind):
+    getattr(checks, name)(kind.__name__, kind())
 
 
 def test_what_is_learnt_is_right_and_calibrated_shapes_hold(fitted, drawn):
@@ -208,8 +212,86 @@ def test_unknown_options_are_refused_in_fit_not_before(drawn):
 
 def test_files_are_named_by_their_pixels(drawn, tmp_path):
     X = drawn[0]
-    paths = _files(_listed(X[[0, 1, 0]]), tmp_path)
+    paths = _files(list(X[[0, 1, 0]]), tmp_path)
     assert paths[0] == paths[2] != paths[1] and len(list(tmp_path.iterdir())) == 2
     assert (np.asarray(Image.open(paths[1])) == X[1]).all()
     grey = _files([X[0, :, :, 0]], tmp_path)
     assert (np.asarray(Image.open(grey[0])) == X[0, :, :, :1]).all() and Path(grey[0]).parent == tmp_path
+
+
+@pytest.fixture(scope="module")
+def said():
+    """(texts [40], names [40]): the last word decides."""
+    rng = random.Random(0)
+    X = [f"{' '.join(rng.choices(texts.WORDS[:14], k=rng.randint(3, 9)))} {'good' if i % 2 else 'bad'}" for i in range(40)]
+    return X, np.array(["dull", "fine"])[np.arange(40) % 2]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("body") / "bert"
+    texts.write(folder, "bert")
+    return str(folder)
+
+
+def reader(bert, **values) -> GraftTextClassifier:
+    return GraftTextClassifier(backbone=bert, **{"method": "extract", **values})
+
+
+def test_texts_are_learnt_kept_and_passed_on(bert, said, tmp_path):
+    found = reader(bert).fit(*said)
+    proba = found.predict_proba(said[0])
+    assert found.score(*said) > 0.6 and proba.shape == (40, 2) and found.classes_.tolist() == ["dull", "fine"]
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(found)).predict_proba(said[0]), proba, atol=1e-6)
+    held = graft.load(found.save(tmp_path / "model"))
+    np.testing.assert_allclose(held.probabilities(said[0]), proba, atol=1e-5)
+    for X in (np.array(said[0]), np.array(said[0], object)[:, None], pa.chunked_array([said[0]])):
+        np.testing.assert_array_equal(found.predict_proba(X), proba)
+
+
+def test_the_method_for_texts_is_chosen_and_written_down(bert, said):
+    found = reader(bert, method="auto", epochs=2).fit(*said)
+    assert {what: value for what, value, *_ in found.decisions_}["method"] == "few_shot"
+    found = reader(bert, method="finetune", settings=("method.batch=8",), epochs=1).fit(*said)
+    assert found.predict(said[0]).shape == (40,)
+
+
+def test_folds_of_the_same_texts_and_a_search(bert, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
+    assert np.isfinite(cross_val_score(reader(bert), *said, cv=2)).all() and store.find() is not None
+    search = GridSearchCV(reader(bert), {"head": ["logistic", "logistic_unit"], "layers": ["1", "-1"]}, cv=2).fit(*said)
+    assert search.predict(said[0][:3]).shape == (3,)
+
+
+def test_pairs_of_texts(bert, said):
+    X = list(zip(said[0], said[0][1:] + said[0][:1], strict=True))
+    found = reader(bert).fit(X, said[1])
+    proba = found.predict_proba(X)
+    np.testing.assert_array_equal(found.predict_proba(np.array(X)), proba)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(found)).predict_proba(X), proba, atol=1e-6)
+    with pytest.raises(DataError, match=r"1 text\(s\) where those that were learnt have 2"):
+        found.predict(said[0])
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "words"),
+    [
+        (["a", " ", "b", "c"], DataError, "Row 1 of X"), (["a", 7, "b", "c"], DataError, "Row 1 of X"),
+        ([("a", "b"), "c", "d", "e"], DataError, "Row 1 of X has 1 texts where row 0 has 2"), ([], DataError, "no texts"),
+        ("a text", DataError, "one str"), (["a", "b", "c"], ValueError, "inconsistent"), (["cat"] * 4, None, ""),
+    ],
+)  # fmt: skip
+def test_texts_that_cannot_be_learnt_are_said(X, error, words, bert):
+    y = ["x", "y", "x", "y"][: 0 if not len(X) else 4]
+    if error is None:
+        assert reader(bert).fit(X, y).predict(X).shape == (4,)
+        return
+    with pytest.raises(error, match=words):
+        reader(bert).fit(X, y)
+
+
+def test_a_body_of_images_reads_no_texts(bert, said, drawn):
+    with pytest.raises(OptionError, match="is a body for images, and the data are texts; use backbone minilm"):
+        reader("graft-mini").fit(*said)
+    with pytest.raises(OptionError, match="is a body for texts"):
+        GraftClassifier(backbone=bert).fit(*drawn)

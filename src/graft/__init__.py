@@ -1,7 +1,21 @@
 """graft: transfer learning from a folder of data to a model you can ship, with honest evidence that the transfer helped."""
 
 __version__ = "0.1.0"
-__all__ = ["GraftClassifier", "Spec", "advise", "chain", "check", "compare", "distill", "embed", "fit", "load", "resume", "tune"]
+__all__ = [
+    "GraftClassifier",
+    "GraftTextClassifier",
+    "Spec",
+    "advise",
+    "chain",
+    "check",
+    "compare",
+    "distill",
+    "embed",
+    "fit",
+    "load",
+    "resume",
+    "tune",
+]
 
 
 def __getattr__(name: str):
@@ -14,8 +28,8 @@ def __getattr__(name: str):
         from .spec import Spec
 
         return Spec
-    if name == "GraftClassifier":
-        from .estimator import GraftClassifier
+    if name in ("GraftClassifier", "GraftTextClassifier"):
+        from . import estimator
 
-        return GraftClassifier
+        return getattr(estimator, name)
     raise AttributeError(f"module 'graft' has no attribute '{name}'")

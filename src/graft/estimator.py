@@ -1,4 +1,4 @@
-"""graft as a scikit-learn classifier of images, for Pipeline, cross_val_score and GridSearchCV."""
+"""graft as scikit-learn classifiers of images and of texts, for Pipeline, cross_val_score and GridSearchCV."""
 
 import os
 import tempfile
@@ -16,24 +16,107 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from . import backbones, catalog
-from .assembly import choosing, wiring
+from .assembly import choosing, modality, wiring
 from .core import Data, Plan, Prepare, Schema
 from .data import augment, images
-from .data.streams import Streams
 from .engine import device, forward, journal, store
 from .engine.execute import Setting, execute
 from .engine.passes import Passes
 from .errors import DataError
 from .evidence import scores
 from .export import bundle, model
+from .export.passages import Passages
 from .readers import split
-from .spec import Spec, backbone_row, options
+from .spec import FLAGS, Spec, options
 
 PLAN = Plan("a fifth of the rows", "nothing", drawn=True, folds=1, reason="all rows learn; what scores is scikit-learn's to hold out")
 _HEAVY = ("net_", "_task", "_backbone")
 
 
-class GraftClassifier(ClassifierMixin, BaseEstimator):
+class _Classifier(ClassifierMixin, BaseEstimator):
+    """What classifiers of images and of texts share; they say what rows are made of X, and have their own parameters."""
+
+    def fit(self, X, y):
+        """Learn from all rows; leaves no folder behind."""
+        items = self._listed(X)
+        check_consistent_length(items, y)
+        check_classification_targets(y)
+        classes, numbers = np.unique(column_or_1d(y), return_inverse=True)
+        names = tuple(str(name) for name in classes.tolist())
+        if len(set(names)) < len(names):
+            raise DataError("Two classes in y are written alike; give them different names.")
+        heard: list[dict] = []
+        diary = journal.Journal(heard.append)
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            spec = self._spec(folder)
+            table = self._rows(items, Path(folder)).append_column("label", pa.array([names[i] for i in numbers]))
+            data = _halved(Data(table, self._schema(names, table), "", "X"), spec.seed)
+            parts = assemble(spec, data, diary)
+            with parts.streams:
+                passes = Passes(parts.streams, parts.machine, spec.precision, store.find(), diary)
+                net = parts.net("final")
+                setting = Setting("final", Path(folder), net, parts.task, data, passes, diary, spec.seed)
+                outcome = execute(parts.phases(net, data), setting)
+        self.net_, self.classes_, self.n_classes_ = net, classes, len(classes)
+        self._task, self._backbone = parts.task, replace(parts.backbone, stages=self.net_.stages)
+        self._frozen = outcome.frozen
+        self.temperature_ = scores.temperature(parts.task, outcome.outputs, outcome.targets)[0]
+        self.decisions_ = journal.decisions(heard)
+        return self
+
+    def predict(self, X):
+        """The likeliest class [n] of each sample, one of classes_."""
+        likely = self.predict_proba(X).argmax(1)
+        return self.classes_[likely]
+
+    def predict_proba(self, X):
+        """Calibrated probabilities float64 [n, n_classes_], in the order of classes_."""
+        check_is_fitted(self)
+        machine = device.find(self.threads)
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            table = self._rows(self._listed(X), Path(folder))
+            self._check(table)
+            with modality.streams(self._backbone, _unknown, self._task.schema, 0) as streams:
+                passes = Passes(streams, machine, "exact", store.find())
+                outputs = forward.scored(passes, self.net_, table, self._frozen)
+        found = self._task.decode(outputs, temperature=self.temperature_).numpy().astype(np.float64)
+        return found / found.sum(1, keepdims=True)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the model folder, which `graft.load` and `graft predict` read; its classes are the texts of classes_."""
+        check_is_fitted(self)
+        bundle.write(Path(path), self.net_, self._task, self._backbone, self.temperature_, self._samples(), {})
+        return Path(path)
+
+    def _spec(self, folder: str) -> Spec:
+        names = [name for name in self.get_params(deep=False) if name in FLAGS]
+        seed = self.random_state
+        seed = int(seed) if isinstance(seed, Integral) else int(check_random_state(seed).randint(2**31 - 1))
+        rest = {"fetch": self.fetch, "precision": self.precision, "threads": self.threads, "seed": seed}
+        return Spec.make(folder, task="classification", sets=tuple(self.settings), **{name: getattr(self, name) for name in names}, **rest)
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+                state["_files"] = {file.name: file.read_bytes() for file in self.save(Path(folder) / "model").iterdir()}
+        return {name: value for name, value in state.items() if name not in _HEAVY}
+
+    def __setstate__(self, state):
+        files = state.pop("_files", None)
+        super().__setstate__(state)
+        if files is None:
+            return
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            for name in (model.WEIGHTS, model.DESCRIPTION, model.CARD, backbones.TOKENIZER):
+                if name in files:
+                    (Path(folder) / name).write_bytes(files[name])
+            held = model.read(folder, catalog.make_task)
+        self.net_, self._task = device.find(self.threads).place(held.net), held.task
+        self._backbone = replace(backbones.rebuild(held.described["backbone"]), prepare=held.net.prepare, stages=self.net_.stages)
+
+
+class GraftClassifier(_Classifier):
     """A pre-trained body and a new head, learnt from paths, PIL images, or arrays [n, h, w] or [n, h, w, 3].
 
     X: a list or array of paths; of PIL images; of arrays uint8 or uint16, or floats 0..1. y: labels of any type that
@@ -80,98 +163,101 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.one_d_array = tags.input_tags.three_d_array = tags.input_tags.string = True
         return tags
 
-    def fit(self, X, y):
-        """Learn from all rows; leaves no folder behind."""
-        images_ = _listed(X)
-        check_consistent_length(images_, y)
-        check_classification_targets(y)
-        classes, numbers = np.unique(column_or_1d(y), return_inverse=True)
-        names = tuple(str(name) for name in classes.tolist())
-        if len(set(names)) < len(names):
-            raise DataError("Two classes in y are written alike; give them different names.")
-        heard: list[dict] = []
-        diary = journal.Journal(heard.append)
-        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-            spec = self._spec(folder)
-            table = pa.table({"path": _files(images_, Path(folder)), "label": [names[i] for i in numbers]})
-            data = _halved(Data(table, Schema("image", "class", names), "", "X"), spec.seed)
-            parts = assemble(spec, data, diary)
-            with parts.streams:
-                passes = Passes(parts.streams, parts.machine, spec.precision, store.find(), diary)
-                net = parts.net("final")
-                setting = Setting("final", Path(folder), net, parts.task, data, passes, diary, spec.seed)
-                outcome = execute(parts.phases(net, data), setting)
-        self.net_, self.classes_, self.n_classes_ = net, classes, len(classes)
-        self._task, self._backbone = parts.task, replace(parts.backbone, stages=self.net_.stages)
-        self._frozen = outcome.frozen
-        self.temperature_ = scores.temperature(parts.task, outcome.outputs, outcome.targets)[0]
-        self.decisions_ = journal.decisions(heard)
-        return self
+    def _listed(self, X) -> list:
+        return _listed(X, "images", "paths or images, or an array [n, height, width, 3]")
 
-    def predict(self, X):
-        """The likeliest class [n] of each image, one of classes_."""
-        likely = self.predict_proba(X).argmax(1)
-        return self.classes_[likely]
+    def _rows(self, items: list, folder: Path) -> pa.Table:
+        return pa.table({"path": pa.array(_files(items, folder), pa.string())})
 
-    def predict_proba(self, X):
-        """Calibrated probabilities float64 [n, n_classes_], in the order of classes_."""
-        check_is_fitted(self)
-        machine, plain = device.find(self.threads), augment.Augment(augment.Options("none"))
-        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-            table = pa.table({"path": _files(_listed(X), Path(folder))})
-            with Streams(self.net_.prepare, _unknown, plain, 0, threads=torch.get_num_threads()) as streams:
-                passes = Passes(streams, machine, "exact", store.find())
-                outputs = forward.scored(passes, self.net_, table, self._frozen)
-        found = self._task.decode(outputs, temperature=self.temperature_).numpy().astype(np.float64)
-        return found / found.sum(1, keepdims=True)
+    def _schema(self, names: tuple[str, ...], table: pa.Table) -> Schema:
+        return Schema("image", "class", names)
 
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the model folder, which `graft.load` and `graft predict` read; its classes are the texts of classes_."""
-        check_is_fitted(self)
+    def _check(self, table: pa.Table) -> None:
+        """Whatever is an image can be read."""
+
+    def _samples(self) -> torch.Tensor:
         size = self.net_.prepare.size
-        noise = torch.randint(256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        bundle.write(Path(path), self.net_, self._task, self._backbone, self.temperature_, noise, {})
-        return Path(path)
+        return torch.randint(256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
-    def _spec(self, folder: str) -> Spec:
-        names = ("backbone", "method", "weights", "head", "epochs", "lr", "freeze", "layers", "pool", "augment", "views", "image_size")
-        seed = self.random_state
-        seed = int(seed) if isinstance(seed, Integral) else int(check_random_state(seed).randint(2**31 - 1))
-        rest = {"fetch": self.fetch, "precision": self.precision, "threads": self.threads, "seed": seed}
-        return Spec.make(folder, task="classification", sets=tuple(self.settings), **{name: getattr(self, name) for name in names}, **rest)
 
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        if "net_" in state:
-            with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-                state["_files"] = {file.name: file.read_bytes() for file in self.save(Path(folder) / "model").iterdir()}
-        return {name: value for name, value in state.items() if name not in _HEAVY}
+class GraftTextClassifier(_Classifier):
+    """A pre-trained body of texts and a new head, learnt from texts, or from pairs of them.
 
-    def __setstate__(self, state):
-        files = state.pop("_files", None)
-        super().__setstate__(state)
-        if files is None:
-            return
-        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-            for name in (model.WEIGHTS, model.DESCRIPTION, model.CARD):
-                (Path(folder) / name).write_bytes(files[name])
-            held = model.read(folder, catalog.make_task)
-        self.net_, self._task = device.find(self.threads).place(held.net), held.task
-        self._backbone = replace(backbones.rebuild(held.described["backbone"]), stages=self.net_.stages)
+    X: a list, array or column of strings; of pairs an array [n, 2], a table of two columns, or a list of tuples. y and what learns: as for
+    GraftClassifier. method: "auto" fine-tunes, at most 64 texts in the median class by pairs of them (`few_shot`); "extract" is quicker,
+    and enough for topics. What frozen layers make is kept in the user's store by the content of each text.
+
+    backbone ... pool, settings ... random_state, and what fit sets: as for GraftClassifier.
+    """
+
+    def __init__(
+        self, backbone="minilm", method="auto", weights=None, head=None, epochs=None, lr=None, freeze=None, layers=None, pool=None,
+        settings=(), fetch="yes", precision="auto", threads=None, random_state=0,
+    ):  # fmt: skip
+        self.backbone = backbone
+        self.method = method
+        self.weights = weights
+        self.head = head
+        self.epochs = epochs
+        self.lr = lr
+        self.freeze = freeze
+        self.layers = layers
+        self.pool = pool
+        self.settings = settings
+        self.fetch = fetch
+        self.precision = precision
+        self.threads = threads
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        return tags
+
+    def _listed(self, X) -> list:
+        return _listed(X, "texts", "texts")
+
+    def _rows(self, items: list, folder: Path) -> pa.Table:
+        pairs = [isinstance(item, tuple | list | np.ndarray) and len(item) == 2 for item in items]
+        rows = [tuple(item) if pair else (item,) for item, pair in zip(items, pairs, strict=True)]
+        for number, row in enumerate(rows):
+            if not all(isinstance(text, str) and text.strip() for text in row):
+                raise DataError(
+                    f"Row {number} of X is no text, or an empty one; give a text that is not empty, or two of them, for every row."
+                )
+            if len(row) != len(rows[0]):
+                raise DataError(f"Row {number} of X has {len(row)} texts where row 0 has {len(rows[0])}; give each row as many.")
+        columns = [pa.array([str(text) for text in column], pa.string()) for column in zip(*rows, strict=True)]
+        return pa.table(
+            [pa.array([f"row {i}" for i in range(len(rows))], pa.string()), *columns], ["path", "text", "context"][: 1 + len(columns)]
+        )
+
+    def _schema(self, names: tuple[str, ...], table: pa.Table) -> Schema:
+        return Schema("text", "class", names, input="text", pair="context" in table.column_names)
+
+    def _check(self, table: pa.Table) -> None:
+        learnt, given = (1 + pair for pair in (self._task.schema.pair, "context" in table.column_names))
+        if learnt != given:
+            raise DataError(f"The rows of X have {given} text(s) where those that were learnt have {learnt}; give as many.")
+
+    def _samples(self) -> dict[str, torch.Tensor]:
+        items = [("a text", "another one"), ("and", "more")] if self._task.schema.pair else ["a text", "another one, which is longer"]
+        return Passages(self.net_, self._task).state(items)
 
 
 def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     """As wiring.assemble, for data that are there already."""
     machine = device.find(spec.threads)
     spec = choosing.name_backbone(spec, data, diary)
-    load = catalog.resolve("backbone", backbone_row(spec.backbone.name).name)
-    body = load(spec.backbone.name, options("backbone", spec.backbone), spec.seed)
+    body = modality.load(spec.backbone, spec.seed)
+    modality.check_body(body, data, "backbone")
     spec = choosing.name_head(choosing.name_method(spec, data, body, machine, diary), data, diary)
-    spec = choosing.name_augment(spec, data, diary)
+    spec = choosing.name_augment(choosing.name_length(spec, data, diary), data, diary)
     choosing.check_views(spec)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
-    drawn, classes = augment.Augment(options("augment", spec.augment)), len(data.schema.classes)
-    streams = Streams(body.prepare, task.encode, drawn, spec.seed, classes=classes, threads=torch.get_num_threads())
+    streams = modality.streams(body, task.encode, data.schema, spec.seed, augment.Augment(options("augment", spec.augment)))
+    choosing.tell_cut(streams, data, diary)
     return wiring.Parts(spec, data, body, task, streams, machine)
 
 
@@ -187,14 +273,15 @@ def _unknown(table: pa.Table) -> torch.Tensor:
     return torch.zeros(len(table), dtype=torch.int64)
 
 
-def _listed(X) -> list:
-    """The images one by one; a column of paths [n, 1], as a Pipeline may pass it, is flattened."""
+def _listed(X, noun: str, what: str) -> list:
+    """The samples one by one; a column [n, 1], as a Pipeline may pass it, is flattened."""
+    X = X.to_numpy() if hasattr(X, "to_numpy") else X
     if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:
         X = np.asarray(X)[:, 0]
     if isinstance(X, str | os.PathLike) or not hasattr(X, "__len__"):
-        raise DataError(f"X is one {type(X).__name__}; give a list of paths or images, or an array [n, height, width, 3].")
+        raise DataError(f"X is one {type(X).__name__}; give a list of {what}.")
     if not len(X):
-        raise DataError("X holds no images; give at least one.")
+        raise DataError(f"X holds no {noun}; give at least one.")
     return list(X)
 
 

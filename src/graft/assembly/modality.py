@@ -6,6 +6,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from .. import catalog
 from ..core import Backbone, Data, Schema, Task, TextPrepare
 from ..data.augment import Augment, Options
 from ..data.images import load_images, normalise
@@ -15,7 +16,7 @@ from ..data.tokens import collate
 from ..errors import OptionError
 from ..inspect import files
 from ..readers.sniff import reader_of
-from ..spec import AUTO, Part
+from ..spec import AUTO, Part, backbone_row, options
 
 EMBEDDED = {"image": "graft-mini", "text": "minilm"}
 """The body that needs no download."""
@@ -25,6 +26,11 @@ def embedded(data: Part) -> str:
     """The body that needs no download, for what a reader that is named, or found, reads."""
     reader = reader_of(data.values["path"])[0] if data.name == AUTO else data.name
     return EMBEDDED["image" if reader in ("image_folder", "csv_table", "images") else "text"]
+
+
+def load(part: Part, seed: int) -> Backbone:
+    """The body that is named, with its options. Raises OptionError and WeightsError."""
+    return catalog.resolve("backbone", backbone_row(part.name).name)(part.name, options("backbone", part), seed)
 
 
 def streams(body: Backbone, encode: Callable[[pa.Table], Tensor], schema: Schema, seed: int, augment: Augment | None = None):

@@ -67,11 +67,9 @@ def cached() -> list[Kept]:
 
 def load(part: Part, spec: Spec) -> tuple[Backbone, object]:
     """The body and its options, with the spec's word on downloads."""
-    row = backbone_row(part.name)
-    if "fetch" in catalog.options("backbone", row.name).__dataclass_fields__:
+    if "fetch" in catalog.options("backbone", backbone_row(part.name).name).__dataclass_fields__:
         part = replace(part, values={"fetch": spec.fetch, **part.values})
-    opts = options("backbone", part)
-    return catalog.resolve("backbone", row.name)(part.name, opts, spec.seed), opts
+    return modality.load(part, spec.seed), options("backbone", part)
 
 
 def best(spec: Spec, data: Data, journal: Journal) -> tuple[str, str]:

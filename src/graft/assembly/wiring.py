@@ -20,7 +20,7 @@ from ..errors import DataError, OptionError, nearest
 from ..heads.pool import body_pooling
 from ..readers import split, unlabelled
 from ..readers.labels import fingerprint, text_fingerprint
-from ..spec import Part, Spec, backbone_row, options
+from ..spec import Part, Spec, options
 from . import choosing, lineage, modality, teaching
 
 
@@ -133,9 +133,7 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     data = lineage.extend(spec, data, journal)
     spec = choosing.name_task(spec, data, journal)
     spec = choosing.name_backbone(spec, data, journal, measure=True)
-    row = backbone_row(spec.backbone.name)
-    opts = options("backbone", spec.backbone)
-    backbone = catalog.resolve("backbone", row.name)(spec.backbone.name, opts, spec.seed)
+    backbone = modality.load(spec.backbone, spec.seed)
     modality.check_body(backbone, data)
     spec = choosing.name_kind(spec, data, backbone, journal)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))

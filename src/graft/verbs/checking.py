@@ -23,7 +23,7 @@ from ..inspect import confident, copies, duplicates, gap, outliers, passages, ph
 from ..inspect.finding import Finding, ordered
 from ..inspect.passage_copies import Passages
 from ..readers import split, unlabelled
-from ..spec import Part, Spec, backbone_row, options
+from ..spec import Part, Spec, options
 
 MOST = 20_000
 """Images whose features are computed: a frozen pass of more takes minutes, and neighbours of each grow with their square."""
@@ -39,7 +39,7 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     raw = catalog.resolve("reader", spec.data.name)(spec.data.values["path"], options("data", spec.data))
     kind = raw.schema.modality
     part = Part(modality.EMBEDDED[kind]) if spec.backbone.name == "auto" else spec.backbone
-    body = catalog.resolve("backbone", backbone_row(part.name).name)(part.name, options("backbone", part), spec.seed)
+    body = modality.load(part, spec.seed)
     modality.check_body(body, raw)
     found: list[Finding] = []
     if kind == "text":

@@ -20,7 +20,7 @@ from ..engine.passes import Passes
 from ..errors import DataError, GraftError, OptionError
 from ..heads.pool import bare
 from ..inspect import clusters
-from ..spec import AUTO, Part, Spec, backbone_row, options
+from ..spec import AUTO, Part, Spec, options
 
 FORMATS = ("parquet", "npy")
 MAPS = ("pca", "umap", "none")
@@ -90,9 +90,7 @@ def _without_labels(spec: Spec, error: DataError) -> Data:
 
 def load(spec: Spec, data: Data, journal: Journal) -> Backbone:
     spec = choosing.name_backbone(spec, data, journal)
-    body = catalog.resolve("backbone", backbone_row(spec.backbone.name).name)(
-        spec.backbone.name, options("backbone", spec.backbone), spec.seed
-    )
+    body = modality.load(spec.backbone, spec.seed)
     modality.check_body(body, data)
     return body
 

@@ -229,7 +229,7 @@ def _body(name: str, base: Spec, weights: str | None) -> Backbone:
     values = dict(base.backbone.values) | ({"weights": weights} if weights else {})
     if "fetch" in catalog.options("backbone", row.name).__dataclass_fields__:
         values.setdefault("fetch", base.fetch)
-    return catalog.resolve("backbone", row.name)(name, options("backbone", Part(name, values)), 0)
+    return modality.load(Part(name, values), 0)
 
 
 def _frozen(arm: Arm, stages: tuple[str, ...]) -> int | None:
