@@ -12,6 +12,7 @@ from tests.methods.phases import collect
 from graft import catalog, testing
 from graft.core import Batch
 from graft.errors import OptionError
+from graft.heads import trained
 from graft.methods import extend
 
 CLASSES = ("dark", "light", "warm")
@@ -35,6 +36,14 @@ def test_the_head_starts_from_the_old_rows_and_new_ones_are_small():
     before = copy.deepcopy(deep[0].state_dict())
     assert not extend.grow(deep[0], net.earlier["first"], 2)
     assert all(torch.equal(value, before[name]) for name, value in deep[0].state_dict().items())
+
+
+def test_a_head_that_grows_from_one_on_directions_reads_them_too():
+    old, new = trained.build(4, 2, unit=True), trained.build(4, 3)
+    drawn, x = new.final.weight[2:].clone(), torch.randn(5, 4)
+    assert extend.grow(new, old, 2) and new.config == {**trained.build(4, 3, unit=True).config}
+    torch.testing.assert_close(new(3 * x)[:, :2], old(x))
+    assert torch.equal(new.final.weight[2:], drawn) and not extend.grow(trained.build(4, 3, unit=True), trained.build(4, 2), 2)
 
 
 def test_aligned_new_rows_are_as_long_as_the_old_on_average():

@@ -1,5 +1,6 @@
 """Add classes to a model without losing those it has."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -92,12 +93,17 @@ def extended(net: Net, task: Task, data: Data) -> tuple[str, int]:
 @torch.no_grad()
 def grow(head: nn.Module, before: nn.Module, old: int) -> bool:
     """Where both heads are linear (or have equal hidden layers), the first `old` outputs and all below them become those of `before`;
-    the new rows stay as they were drawn, small. Says whether it was so; else the head begins from nothing."""
-    own, given = head.state_dict(), before.state_dict()
-    fixed = {"outputs", "dropout"}
+    the new rows stay as they were drawn, small. Where `before` reads features of length 1, `head` then does too. Says whether it was so;
+    else the head begins from nothing."""
+    shorten = before.config.get("unit", False)
+    fixed = {"outputs", "dropout"} | ({"unit"} if shorten else set())
     alike = [{key: value for key, value in one.config.items() if key not in fixed} for one in (head, before)]
     if alike[0] != alike[1]:
         return False
+    if shorten and not head.config.get("unit"):
+        head.body.insert(0, copy.deepcopy(before.body[0]))
+        head.config["unit"] = True
+    own, given = head.state_dict(), before.state_dict()
     for key, value in own.items():
         (value[:old] if key.startswith("final.") else value).copy_(given[key])
     return True
