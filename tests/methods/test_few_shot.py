@@ -18,10 +18,13 @@ from graft.losses import contrastive
 from graft.methods import few_shot
 
 
-@pytest.mark.parametrize(("rows", "batch", "expected"), [(80, 16, 40), (5, 16, 150), (8000, 16, 4), (80, 31, 20)])
-def test_each_row_meets_600_others_within_2000_steps(rows, batch, expected):
-    assert few_shot.epochs(few_shot.Options(batch=batch), rows) == expected
-    assert few_shot.epochs(few_shot.Options(batch=batch, epochs=3), rows) == 3
+@pytest.mark.parametrize(
+    ("rows", "batch", "classes", "expected"),
+    [(80, 16, 2, 40), (5, 16, 2, 150), (8000, 16, 40, 4), (80, 31, 2, 20), (128, 16, 2, 40), (256, 16, 2, 20), (9000, 16, 2, 1)],
+)
+def test_each_row_meets_600_others_within_2000_steps_and_2560_rows_of_a_class(rows, batch, classes, expected):
+    assert few_shot.epochs(few_shot.Options(batch=batch), rows, classes) == expected
+    assert few_shot.epochs(few_shot.Options(batch=batch, epochs=3), rows, classes) == 3
 
 
 def test_the_body_learns_without_being_scored_and_the_head_after_it(tmp_path):
