@@ -41,6 +41,16 @@ def test_of_a_pair_whose_first_is_to_stay_the_second_is_cut_and_types_tell_them_
     assert row.offsets[4].tolist() == [0, 3], "offsets are those in the second text"
 
 
+def test_a_new_line_parts_two_texts_where_the_tokenizer_puts_nothing_between_them():
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, pre_tokenizers
+
+    made = Library(models.BPE({"Ċ": 0, "a": 1, "b": 2}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    (row,) = Tokenizer(TextPrepare(made.to_str(), length=8)).pairs(["a"], ["b"])
+    assert row.ids.tolist() == [1, 0, 2]
+
+
 def test_bytes_are_joined_with_the_space_before_a_word():
     from tokenizers import Tokenizer as Library
     from tokenizers import models, pre_tokenizers

@@ -57,6 +57,9 @@ class Tokenizer:
         if self.prepare.kind == "characters":
             raise OptionError("This body reads one text at a time; use one that reads two, for example --backbone minilm.")
         made = self._whole if whole else self._plain
+        if not whole and not made.num_special_tokens_to_add(True):
+            # As of GPT-2: nothing would say where one text ends and the other begins.
+            second = [f"\n{text}" for text in second]
         return [_read(one, types=True) for one in made.encode_batch(list(zip(first, second, strict=True)))]
 
     def text_of(self, ids: Sequence[int]) -> str:
