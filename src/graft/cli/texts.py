@@ -147,14 +147,12 @@ def _place(path: str, header: list[str], column: str) -> int:
 
 def _pair(path: str, header: list[str], column: str) -> tuple[str, str]:
     """The two columns whose names say that they are read together, as a fit finds them; `column` is the first where it is given."""
-    from ..readers.columns import spelt
-    from ..readers.text_table import PAIRS
+    from ..readers.text_table import pair_of
 
-    known = {spelt(name): name for name in reversed(header)}
-    for first, second in PAIRS:
-        if first in known and second in known and column in ("", known[first]):
-            return known[first], known[second]
-    raise DataError(f"'{path}' has no two columns that are called like a pair: name the first with --text, the second with --context.")
+    found = pair_of(header, first=column)
+    if found is None:
+        raise DataError(f"'{path}' has no two columns that are called like a pair: name the first with --text, the second with --context.")
+    return found
 
 
 def _named(path: str, header: list[str], column: str) -> int:

@@ -1,14 +1,14 @@
 """A table of texts and labels: CSV, TSV, JSONL or Parquet, or a folder with one such table for each split."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from ..core import Data, Note, Schema
 from ..errors import DataError, OptionError, nearest
-from .columns import LABELS, classes_of, find_group, find_label, find_split, known, matches, names_of, read_groups, read_splits
+from .columns import LABELS, classes_of, find_group, find_label, find_split, known, matches, names_of, read_groups, read_splits, spelt
 from .decode import wrong_characters
 from .labels import listed, text_fingerprint
 from .sheet import Sheet, joined, load
@@ -127,7 +127,7 @@ def _columns(sheet: Sheet, options: Options, notes: list[Note]) -> tuple[list[st
     usual_labels = LABELS if matches(sheet, LABELS) else _MORE_LABELS
     second = known(sheet, options.second, "second") if options.second else None
     usual = [name for name in matches(sheet, TEXTS) if name not in (*names, split, group, second)]
-    pair = None if options.text or options.second is not None else _pair(sheet, (*names, split, group))
+    pair = None if options.text or options.second is not None else pair_of(sheet.columns, (*names, split, group))
     if pair:
         texts, second = [pair[0]], pair[1]
         words = f"'{pair[0]}' and '{pair[1]}' are read as a pair of texts; --set data.second= (nothing after the sign) reads one."
@@ -150,12 +150,12 @@ def _columns(sheet: Sheet, options: Options, notes: list[Note]) -> tuple[list[st
     return texts, second, names, split, group
 
 
-def _pair(sheet: Sheet, taken: Sequence[str | None]) -> tuple[str, str] | None:
-    """The first two columns whose names say that they are read together."""
-    for names in PAIRS:
-        found = matches(sheet, names)
-        if len(found) == 2 and not set(found) & set(taken):
-            return found[0], found[1]
+def pair_of(columns: Iterable[str], taken: Sequence[str | None] = (), first: str = "") -> tuple[str, str] | None:
+    """The two columns whose names say that they are read together, as PAIRS has them. first: the first of them, where it is known."""
+    named = {spelt(name): name for name in reversed(list(columns)) if name not in taken}
+    for one, other in PAIRS:
+        if one in named and other in named and first in ("", named[one]):
+            return named[one], named[other]
     return None
 
 
