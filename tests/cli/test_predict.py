@@ -88,7 +88,7 @@ def reader(api):
         seen.append(list(items))
         return [Prediction(f"text {i}", "long" if len(item) > 9 else "short", 0.5) for i, item in enumerate(items)]
 
-    api.load = lambda path: SimpleNamespace(predict=predict, modality="text")
+    api.load = lambda path: SimpleNamespace(predict=predict, modality="text", pair=False)
     return seen
 
 
@@ -112,3 +112,18 @@ def test_an_earlier_task_is_asked_for_by_name(model, invoke, api):
     plain, asked = api.load("run"), []
     api.load = lambda path: SimpleNamespace(modality="image", on=lambda task: asked.append(task) or plain)
     assert invoke("predict", "run", "a.jpg", "--task", "insects").stdout == "a.jpg  ant  0.750\n" and asked == ["insects"]
+
+
+def test_a_model_of_pairs_is_given_both_texts(api, invoke, tmp_path: Path):
+    seen = []
+
+    def predict(items, top=5, batch=32):
+        seen.extend(items)
+        return [Prediction(f"text {i}", "same", 0.5) for i, _ in enumerate(items)]
+
+    api.load = lambda path: SimpleNamespace(predict=predict, modality="text", pair=True)
+    assert invoke("predict", "run", "a text", "--context", "another").stdout == "a text  same  0.500\n"
+    (tmp_path / "t.csv").write_text("question1,question2\nwho?,what?\n", encoding="utf-8")
+    assert invoke("predict", "run", str(tmp_path / "t.csv")).exit_code == 0 and seen == [("a text", "another"), ("who?", "what?")]
+    alone = invoke("predict", "run", "a text")
+    assert alone.exit_code == 2 and "--context" in alone.stderr

@@ -218,10 +218,8 @@ def name_text_method(spec: Spec, data: Data, journal: Journal) -> Spec:
     target = data.schema.target
     counts = list(measuring.class_counts(data).values())
     if target == "class" and (np.median(counts) <= FEW_TEXTS or sum(counts) <= FEW_ROWS):
-        why = (
-            f"few texts (at most {FEW_TEXTS} in the median class, or {FEW_ROWS} in all): pairs of them teach the body, then a linear head "
-        )
-        name, why = "few_shot", f"{why}is solved"
+        few = f"few texts (at most {FEW_TEXTS} in the median class, or {FEW_ROWS} in all)"
+        name, why = "few_shot", f"{few}: pairs of them teach the body, then a linear head is solved"
     elif target in ("class", "labels", "number"):
         name, why = "finetune", "enough texts for all layers to learn with the head"
     else:

@@ -39,7 +39,7 @@ def predict(
     top, held = top or (5 if json else 1), api.load(model)
     held = held if task is None else held.on(task)
     if held.modality == "text":
-        asked = texts.find(what, text, context, pair=held.task.schema.pair)
+        asked = texts.find(what, text, context, pair=held.pair)
         held, said = _adapted(held, [item for _, item in asked], adapt)
         answers = held.predict([item for _, item in asked], top=top, batch=batch)
         found = [replace(one, path=name) for one, (name, _) in zip(answers, asked, strict=True)]

@@ -67,6 +67,11 @@ class Model:
         self._adapter = adapter
 
     @property
+    def pair(self) -> bool:
+        """Whether each item is two texts, of which the label tells."""
+        return self.task.schema.pair
+
+    @property
     def modality(self) -> str:
         """What it predicts from: "image" or "text"."""
         return self.task.schema.modality
