@@ -216,7 +216,7 @@ def name_unlabelled(spec: Spec, journal: Journal) -> Spec:
 def name_text_method(spec: Spec, data: Data, journal: Journal) -> Spec:
     """Of texts, frozen features say what a text is about and little of its tone, so the body learns too, however few they are."""
     target = data.schema.target
-    counts = list(measuring.class_counts(data).values())
+    counts = list(measuring.class_counts(data).values()) if target == "class" else []
     if target == "class" and (np.median(counts) <= FEW_TEXTS or sum(counts) <= FEW_ROWS):
         few = f"few texts (at most {FEW_TEXTS} in the median class, or {FEW_ROWS} in all)"
         name, why = "few_shot", f"{few}: pairs of them teach the body, then a linear head is solved"
