@@ -24,7 +24,7 @@ def test_windows_cover_the_context_overlap_and_lose_no_token(name, stride):
     covered = np.zeros(len(context), bool)
     for one in found:
         covered[one.first : one.last] = True
-        made = Tokenizer(prepare).pairs([question], [context[one.first : one.last]])[0]
+        made = Tokenizer(prepare).pairs([question], [context[one.first : one.last]], whole=True)[0]
         assert made.cut == 0 and len(made) <= 48
         # Its tokens say the characters that they are said to stand for.
         assert (made.offsets[one.place : one.place + len(one.offsets)] == one.offsets).all()

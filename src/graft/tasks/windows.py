@@ -57,7 +57,7 @@ def split(questions: Sequence[str], contexts: Sequence[str], prepare: TextPrepar
 
 def _around(tokenizer: Tokenizer) -> int:
     """How many special tokens stand around and between two texts."""
-    tokens = tokenizer.pairs(["a"], ["a"])[0]
+    tokens = tokenizer.pairs(["a"], ["a"], whole=True)[0]
     return len(tokens) - len(_real(tokens))
 
 
