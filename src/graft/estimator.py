@@ -36,6 +36,24 @@ _HEAVY = ("net_", "_task", "_backbone")
 class _Classifier(ClassifierMixin, BaseEstimator):
     """What classifiers of images and of texts share; they say what rows are made of X, and have their own parameters."""
 
+    def __init__(
+        self, backbone, method, weights, head, epochs, lr, freeze, layers, pool, settings, fetch, precision, threads, random_state
+    ):
+        self.backbone = backbone
+        self.method = method
+        self.weights = weights
+        self.head = head
+        self.epochs = epochs
+        self.lr = lr
+        self.freeze = freeze
+        self.layers = layers
+        self.pool = pool
+        self.settings = settings
+        self.fetch = fetch
+        self.precision = precision
+        self.threads = threads
+        self.random_state = random_state
+
     def fit(self, X, y):
         """Learn from all rows; leaves no folder behind."""
         items = self._listed(X)
@@ -75,7 +93,9 @@ class _Classifier(ClassifierMixin, BaseEstimator):
         machine = device.find(self.threads)
         with tempfile.TemporaryDirectory(prefix="graft-") as folder:
             table = self._rows(self._listed(X), Path(folder))
-            self._check(table)
+            learnt, given = (1 + schema.pair for schema in (self._task.schema, self._schema(self._task.schema.classes, table)))
+            if learnt != given:
+                raise DataError(f"The rows of X have {given} text(s) where those that were learnt have {learnt}; give as many.")
             with modality.streams(self._backbone, _unknown, self._task.schema, 0) as streams:
                 passes = Passes(streams, machine, "exact", store.find())
                 outputs = forward.scored(passes, self.net_, table, self._frozen)
@@ -139,23 +159,10 @@ class GraftClassifier(_Classifier):
         self, backbone="graft-mini", method="extract", weights=None, head=None, epochs=None, lr=None, freeze=None, layers=None, pool=None,
         augment=None, views=None, image_size=None, settings=(), fetch="yes", precision="auto", threads=None, random_state=0,
     ):  # fmt: skip
-        self.backbone = backbone
-        self.method = method
-        self.weights = weights
-        self.head = head
-        self.epochs = epochs
-        self.lr = lr
-        self.freeze = freeze
-        self.layers = layers
-        self.pool = pool
-        self.augment = augment
-        self.views = views
-        self.image_size = image_size
-        self.settings = settings
-        self.fetch = fetch
-        self.precision = precision
-        self.threads = threads
-        self.random_state = random_state
+        super().__init__(
+            backbone, method, weights, head, epochs, lr, freeze, layers, pool, settings, fetch, precision, threads, random_state
+        )
+        self.augment, self.views, self.image_size = augment, views, image_size
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -171,9 +178,6 @@ class GraftClassifier(_Classifier):
 
     def _schema(self, names: tuple[str, ...], table: pa.Table) -> Schema:
         return Schema("image", "class", names)
-
-    def _check(self, table: pa.Table) -> None:
-        """Whatever is an image can be read."""
 
     def _samples(self) -> torch.Tensor:
         size = self.net_.prepare.size
@@ -194,20 +198,9 @@ class GraftTextClassifier(_Classifier):
         self, backbone="minilm", method="auto", weights=None, head=None, epochs=None, lr=None, freeze=None, layers=None, pool=None,
         settings=(), fetch="yes", precision="auto", threads=None, random_state=0,
     ):  # fmt: skip
-        self.backbone = backbone
-        self.method = method
-        self.weights = weights
-        self.head = head
-        self.epochs = epochs
-        self.lr = lr
-        self.freeze = freeze
-        self.layers = layers
-        self.pool = pool
-        self.settings = settings
-        self.fetch = fetch
-        self.precision = precision
-        self.threads = threads
-        self.random_state = random_state
+        super().__init__(
+            backbone, method, weights, head, epochs, lr, freeze, layers, pool, settings, fetch, precision, threads, random_state
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -236,11 +229,6 @@ class GraftTextClassifier(_Classifier):
     def _schema(self, names: tuple[str, ...], table: pa.Table) -> Schema:
         return Schema("text", "class", names, input="text", pair="context" in table.column_names)
 
-    def _check(self, table: pa.Table) -> None:
-        learnt, given = (1 + pair for pair in (self._task.schema.pair, "context" in table.column_names))
-        if learnt != given:
-            raise DataError(f"The rows of X have {given} text(s) where those that were learnt have {learnt}; give as many.")
-
     def _samples(self) -> dict[str, torch.Tensor]:
         items = [("a text", "another one"), ("and", "more")] if self._task.schema.pair else ["a text", "another one, which is longer"]
         return Passages(self.net_, self._task).state(items)
@@ -252,7 +240,7 @@ def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     spec = choosing.name_backbone(spec, data, diary)
     body = modality.load(spec.backbone, spec.seed)
     modality.check_body(body, data, "backbone")
-    spec = choosing.name_head(choosing.name_method(spec, data, body, machine, diary), data, diary)
+    spec = choosing.name_method(spec, data, body, machine, diary)
     spec = choosing.name_augment(choosing.name_length(spec, data, diary), data, diary)
     choosing.check_views(spec)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))

@@ -123,6 +123,11 @@ def tell_cut(streams, data: Data, journal: Journal) -> None:
 
 
 def name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
+    """The method, the layer where it asks for one, and the head that suits it; what the user named stays."""
+    return _name_head(_name_method(spec, data, body, machine, journal), data, journal)
+
+
+def _name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
     """The method, and where the rule asks for an earlier layer the layer too, by the table of data size and similarity to the source
     (graft.advisor.rules); what the user named stays."""
     if data.schema.target == "none":
@@ -171,7 +176,7 @@ def name_layer(spec: Spec, data: Data, body: Backbone, task: Task, machine: Mach
     return replace(spec, task=Part(spec.task.name, {**spec.task.values, "layers": (best,)}))
 
 
-def name_head(spec: Spec, data: Data, journal: Journal) -> Spec:
+def _name_head(spec: Spec, data: Data, journal: Journal) -> Spec:
     """Where pairs teach the body cosines, the head reads directions too; what the user asked of the head stays."""
     asked = {"head", "hidden", "mix"} & set(spec.task.values) or spec.task.values.get("pool") == "attention"
     if spec.method.name != "few_shot" or data.schema.target != "class" or asked:

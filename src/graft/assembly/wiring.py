@@ -139,7 +139,6 @@ def assemble(spec: Spec, journal: Journal) -> Parts:
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     data = data if task.expand is None else task.expand(data, backbone.prepare)
     spec = choosing.name_method(spec, data, backbone, machine, journal)
-    spec = choosing.name_head(spec, data, journal)
     spec = choosing.share_budget(choosing.name_length(spec, data, journal), data, journal)
     # The method's choice may have named the layers that the task's head reads.
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))

@@ -123,7 +123,7 @@ def adapt(
     who += (Group("beside", beside, rate, opts.weight_decay),) if beside else ()
 
     def objective(live: Net, batches: dict[str, Batch]) -> Tensor:
-        given, told = features(live, batches["train"]), features(live, before(batches["target"]))
+        given, told = recipe.features(live, batches["train"]), recipe.features(live, before(batches["target"]))
         source, other = side(live, extras["units"](given, told) if opts.standardise else given), side(live, told)
         own = task.loss(source.outputs, batches["train"].targets, smoothing=opts.smoothing)
         return own + opts.weight * align(source, other, ramp(extras["clock"].done), extras)
@@ -208,11 +208,6 @@ def standardised(net: Net, task: Task, data: Data, target: pa.Table) -> Phase:
     return Phase(
         "standardised", {"train": Stream(data.train), "target": Stream(target)}, solve=solve, frozen=len(net.stages), watch=target
     )  # fmt: skip
-
-
-def features(net: Net, batch: Batch) -> Tensor:
-    """The pooled features [n, width] of a batch."""
-    return net.advance(batch.inputs, batch.start, net.pooled)["x"]
 
 
 def side(net: Net, x: Tensor) -> Side:

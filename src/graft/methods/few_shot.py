@@ -109,7 +109,7 @@ def objective(opts: Options) -> Callable[[Net, dict[str, Batch]], Tensor]:
 
     def loss(net: Net, batches: dict[str, Batch]) -> Tensor:
         batch = batches["train"]
-        features = net.advance(batch.inputs, batch.start, net.pooled)["x"]
+        features = recipe.features(net, batch)
         # A mixed image counts as what there is most of in it.
         labels = batch.targets if batch.targets.ndim == 1 else batch.targets.argmax(1)
         if opts.loss == "pairs":

@@ -77,7 +77,7 @@ def span(net: Net) -> tuple[int, int]:
 
 def whole(net: Net, batches: dict[str, Batch]) -> Tensor:
     """A pass in which the running statistics move; nothing learns from its value."""
-    return self_supervised.features(net, batches["train"]).float().square().mean()
+    return recipe.features(net, batches["train"]).float().square().mean()
 
 
 class MapDecoder(nn.Module):

@@ -151,6 +151,11 @@ def check_trainable(task: Task, method: str) -> None:
         )
 
 
+def features(net: Net, batch: Batch) -> torch.Tensor:
+    """The pooled features [n, width] of a batch."""
+    return net.advance(batch.inputs, batch.start, net.pooled)["x"]
+
+
 def target_of(name: str, data: Data) -> pa.Table:
     """The rows of the target, or else those without labels. Raises OptionError where there are neither."""
     table = data.target if data.target is not None else data.unlabelled

@@ -103,11 +103,6 @@ def blank(net: Net, stop: int, x: Tensor | None = None, start: int = 0) -> Tenso
             module.training = mode
 
 
-def features(net: Net, batch: Batch) -> Tensor:
-    """The pooled features [n, width] of a batch."""
-    return net.advance(batch.inputs, batch.start, net.pooled)["x"]
-
-
 def greyed(images: Tensor, prepare: Prepare, share: float) -> Tensor:
     """Normalised images [n, 3, h, w], each without its colours (the luma of BT.601 in all three) with the probability `share`.
 

@@ -63,7 +63,7 @@ def objective(projector: nn.Module, temperature: float, grey: float) -> Callable
         # What frozen stages made of the images is kept without colours being taken away.
         if grey and batch.start == 0:
             batch = replace(batch, inputs=self_supervised.greyed(batch.inputs, net.prepare, grey))
-        return contrastive.nt_xent(*projector(self_supervised.features(net, batch)).chunk(2), temperature)
+        return contrastive.nt_xent(*projector(recipe.features(net, batch)).chunk(2), temperature)
 
     return loss
 
