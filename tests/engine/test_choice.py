@@ -66,6 +66,37 @@ def test_bfloat16_must_leave_the_decisions_as_they_are(noise, taken):
     assert good is taken and ("3.0 times as fast" in why) is taken
 
 
+def test_a_change_is_small_beside_what_other_rows_to_learn_from_would_change():
+    # Hardly learnable: other rows change half of the decisions, so that a twentieth of that is let through, and no more.
+    rng = np.random.default_rng(0)
+    exact, targets = rng.normal(size=(512, 300)), np.arange(512) % 2
+    state = lambda x: {"x": torch.from_numpy(x).float()}  # noqa: E731
+    others = choice.chance(exact, targets)
+    assert 0.4 < others < 0.6
+    for noise, taken in ((0.012, True), (0.3, False)):
+        short = exact + noise * rng.normal(size=exact.shape)
+        changed = 1 - choice.agreement(exact, short, targets)
+        assert changed > 1 - choice.AGREE and (changed < choice.SMALL * (1 - others)) is taken
+        good, why = choice.verdict(state(exact), state(short), torch.from_numpy(targets), 3.0)
+        assert good is taken and (f"{others:.1%} with other rows to learn from" in why) is taken
+
+
+def test_chance_by_an_independent_ridge():
+    from sklearn.linear_model import Ridge
+
+    exact, _, targets = features(0.0)
+    parts, same = np.random.default_rng(1).permutation(len(exact)) % 3, []
+    for held in range(3):
+        found = []
+        for learn in (parts == other for other in range(3) if other != held):
+            mean, std = exact[learn].mean(0), exact[learn].std(0)
+            ridge = Ridge(alpha=0.1 * exact.shape[1]).fit((exact[learn] - mean) / std, np.eye(2)[targets[learn]])
+            found.append(ridge.predict((exact[parts == held] - mean) / std).argmax(1))
+        same.append((found[0] == found[1]).mean())
+    assert choice.chance(exact, targets) == pytest.approx(np.mean(same))
+    assert choice.chance(exact[:5], targets[:5]) == 1.0  # Too few to tell: nothing more is let through.
+
+
 def test_it_must_be_faster_too():
     exact, short, targets = features(0.0)
     state = lambda x: {"x": torch.from_numpy(x).float()}  # noqa: E731
