@@ -238,8 +238,7 @@ def assemble(spec: Spec, data: Data, diary: journal.Journal) -> wiring.Parts:
     """As wiring.assemble, for data that are there already."""
     machine = device.find(spec.threads)
     spec = choosing.name_backbone(spec, data, diary)
-    body = modality.load(spec.backbone, spec.seed)
-    modality.check_body(body, data, "backbone")
+    body = modality.suited(modality.load(spec.backbone, spec.seed), data, spec.task.values.get("pairs", "auto"), "backbone")
     spec = choosing.name_method(spec, data, body, machine, diary)
     spec = choosing.name_augment(choosing.name_length(spec, data, diary), data, diary)
     choosing.check_views(spec)

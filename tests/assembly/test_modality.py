@@ -1,6 +1,7 @@
 """Texts take the same road as images: chosen by themselves, compared, resumed, checked, and refused where a body cannot read them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,10 @@ from graft.assembly import modality
 from graft.core import Stream
 from graft.data.streams import Streams
 from graft.data.texts import Texts
+from graft.data.tokens import Tokenizer, collate
 from graft.errors import OptionError, Stopped
-from graft.spec import Spec
+from graft.heads.pool import bare
+from graft.spec import Part, Spec
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +108,16 @@ def test_the_same_fit_twice_is_the_same_to_the_bit(method, bert, splits, tmp_pat
     assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items()) and one.scores["test"] == two.scores["test"]
 
 
-@pytest.mark.parametrize("method", ["extract", "few_shot", "adapt"])
-def test_pairs_take_every_road_and_evidence_too(method, bert, tmp_path):
-    data, sets_ = sets.paired(tmp_path / "pairs.csv"), ["method.then=lp_ft"] if method == "adapt" else []
+@pytest.mark.parametrize(
+    ("method", "pairs", "more"),
+    [
+        ("extract", "together", []), ("few_shot", "together", []), ("adapt", "together", ["method.then=lp_ft"]),
+        ("extract", "apart", ["task.layers=[1, -1]"]), ("few_shot", "apart", []), ("adapt", "apart", ["method.then=lp_ft"]),
+        ("finetune", "apart", ["method.freeze=layer1", "task.pool=attention"]), ("lora", "apart", ["task.layers=[1, -1]", "task.mix=true"]),
+    ],
+)  # fmt: skip
+def test_pairs_take_every_road_and_evidence_too(method, pairs, more, bert, tmp_path):
+    data, sets_ = sets.paired(tmp_path / "pairs.csv"), [f"task.pairs={pairs}", *more]
     run = api.fit(
         str(data), backbone=bert, method=method, evidence="quick", folds=0, out=str(tmp_path / "run"), sets=sets_,
         **({} if method == "extract" else {"epochs": 1}),
@@ -119,13 +129,44 @@ def test_pairs_take_every_road_and_evidence_too(method, bert, tmp_path):
     assert np.allclose(api.load(run.folder).probabilities(items), rows["probabilities"].to_pylist(), atol=1e-4)
 
 
-def test_pairs_need_a_body_that_reads_two_texts_and_labels(bert, tmp_path):
+def test_what_is_read_apart_is_what_each_text_gives_alone(bert, tmp_path):
+    read = catalog.resolve("reader", "text_table")(str(sets.paired(tmp_path / "pairs.csv")), catalog.options("reader", "text_table")())
+    body = modality.load(Part(bert), 0)
+    assert not modality.suited(body, read).prepare.apart and modality.suited(replace(body, compares=True), read).prepare.apart
+    net, alone = bare(modality.suited(body, read, "apart"), (1, 2)).eval(), bare(body, (1, 2)).eval()
+    rows = read.train.slice(0, 7)
+    pairs, first, second = (
+        collate(made, body.prepare.pad)
+        for made in (
+            Tokenizer(net.prepare).pairs(*(rows[name].to_pylist() for name in ("text", "context"))),
+            *(Tokenizer(body.prepare).texts(rows[name].to_pylist()) for name in ("text", "context")),
+        )
+    )
+    with torch.inference_mode():
+        u, v = [one.chunk(2, 1) for one in (alone(first), alone(second))]
+        wanted = torch.cat([torch.cat([a, b, (a - b).abs(), a * b], 1) for a, b in zip(u, v, strict=True)], 1)
+        torch.testing.assert_close(net(pairs), wanted, atol=1e-5, rtol=1e-4)
+        for depth in range(len(net.stages) + 2):
+            state = net.advance(pairs, 0, depth)
+            # Wherever it is kept, it may be padded.
+            state = state if depth > len(net.stages) else {
+                key: value if key.startswith("tap") else torch.cat([value, value.new_zeros(value.shape[0], 4, *value.shape[2:])], 1)
+                for key, value in state.items()
+            }  # fmt: skip
+            torch.testing.assert_close(net(state, depth), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_pairs_need_a_body_that_can_read_so_and_labels(bert, tmp_path):
     from graft.backbones.elmo import Options, load
 
-    data = sets.paired(tmp_path / "pairs.csv")
-    read = catalog.resolve("reader", "text_table")(str(data), catalog.options("reader", "text_table")())
-    with pytest.raises(OptionError, match=r"reads one text at a time.*minilm"):
-        modality.check_body(load("elmo", Options(weights="none", size="tiny"), 0), read)
+    data, one = sets.paired(tmp_path / "pairs.csv"), sets.table(tmp_path / "one.csv")
+    read, single = (catalog.resolve("reader", "text_table")(str(x), catalog.options("reader", "text_table")()) for x in (data, one))
+    elmo = load("elmo", Options(weights="none", size="tiny"), 0)
+    assert modality.suited(elmo, read).prepare.apart and not modality.suited(elmo, single).prepare.apart
+    with pytest.raises(OptionError, match=r"reads one text at a time.*task\.pairs=apart"):
+        modality.suited(elmo, read, "together")
+    with pytest.raises(OptionError, match=r"one text a row.*data\.second"):
+        modality.suited(elmo, single, "apart")
     with pytest.raises(OptionError, match="Pairs of texts"):
         api.fit(str(data), backbone=bert, target=str(data), out=str(tmp_path / "run"))
 

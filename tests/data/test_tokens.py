@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from tests import texts
@@ -80,6 +82,28 @@ def test_collating_pads_on_the_right_and_hides_the_padding():
     assert words["words"].tolist() == [[1, 2], [1, -1]] and words["ids"].shape == (2, 8)
     pairs = collate(Tokenizer(PREPARE).pairs(["the"], ["cat"]))
     assert pairs["types"].tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_two_texts_that_are_read_apart_stand_by_turns_and_each_is_cut_for_itself():
+    made = Tokenizer(replace(PREPARE, apart=True))
+    (row,) = made.pairs(["the cat"], ["the dog sat on the mat"])
+    first, second = Tokenizer(PREPARE).texts(["the cat", "the dog sat on the mat"])
+    assert row.ids[1::2].tolist() == second.ids.tolist() and row.ids[::2].tolist() == [*first.ids.tolist(), -1, -1]
+    assert row.offsets[2].tolist() == [0, 3] and row.cut == second.cut == 2 and row.types is None
+    state = collate([row], pad=9, cells=14)
+    assert state["ids"][0, ::2].tolist() == [*first.ids.tolist(), 9, 9, 9] and set(state) == {"ids", "mask"}
+    assert state["mask"][0, ::2].tolist() == [True] * 4 + [False] * 3 and state["mask"][0, 1::2].tolist() == [True] * 6 + [False]
+    characters = Tokenizer(TextPrepare("", length=3, kind="characters", apart=True)).pairs(["a"], ["b cat"])
+    assert (characters[0].ids[1::2] == encode_words(["b", "cat"])).all() and (characters[0].ids[2] == -1).all()
+    # Of questions that are answered from a window the two stay one text.
+    assert made.pairs(["the"], ["cat"], whole=True)[0].types.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_of_two_texts_apart_one_without_any_token_has_a_place():
+    bare = TextPrepare(texts.tokenizer(["[PAD]", "[UNK]"]).to_str(), pad=1, apart=True)
+    state = collate(Tokenizer(bare).pairs(["", "the cat", ""], ["the cat", "", ""]), pad=1)
+    assert state["mask"].tolist() == [[True, True, False, True], [True, True, True, False], [True, True, False, False]]
+    assert state["ids"][0, 0] == state["ids"][1, 1] == 1 and state["ids"][2].tolist() == [1, 1, 1, 1]
 
 
 def test_a_text_without_a_token_still_has_one_that_counts():

@@ -55,6 +55,21 @@ FEW_TEXTS, FEW_ROWS = 64, 256
 of each of two classes (rt_polarity, learning rows alone, two draws) pairs had 0.765 and 0.741, fine-tuning 0.759 and 0.710."""
 
 
+def name_pairs(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Backbone:
+    """The body as it reads the data, and of pairs a word on whether their two texts are read as one."""
+    told = spec.task.values.get("pairs", "auto")
+    body = modality.suited(body, data, told)
+    if data.schema.pair and told == "auto":
+        if body.prepare.kind == "characters":
+            why = f"{body.origin.name} reads one text at a time"
+        elif body.prepare.apart:
+            why = f"{body.origin.name} was trained to compare vectors of texts; both as one learn more from many thousands of pairs"
+        else:
+            why = f"{body.origin.name} was not trained to compare vectors of texts"
+        journal.decide("pairs", "each text apart" if body.prepare.apart else "both texts as one", why, "--set task.pairs=apart|together")
+    return body
+
+
 def name_kind(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Spec:
     """Of a language model: whether it goes on with a text or fills in what is masked, as its body does; of questions, whether
     some have no answer."""

@@ -1,6 +1,7 @@
 """What differs between images and texts outside of readers, bodies and tasks: how batches are made, and what is usual."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 import torch
@@ -56,14 +57,23 @@ def checked(data: Data, share: float) -> Data:
     return files.check(data, share=share) if data.schema.modality == "image" else data
 
 
-def check_body(body: Backbone, data: Data, flag: str = "--backbone") -> None:
-    """Raises OptionError for a body of images on texts, the other way round, and for pairs where a body reads one text at a time."""
+def suited(body: Backbone, data: Data, pairs: str = "auto", flag: str = "--backbone") -> Backbone:
+    """The body as it reads these data: of pairs of texts each by itself, or both as one ("apart", "together"; "auto" is apart where the
+    body was trained to compare texts, or reads one at a time). Raises OptionError for a body of images on texts, the other way round,
+    and where it cannot read so."""
     reads = "text" if isinstance(body.prepare, TextPrepare) else "image"
     if reads != data.schema.modality:
         kind = data.schema.modality
         raise OptionError(f"'{body.origin.name}' is a body for {reads}s, and the data are {kind}s; use {flag} {EMBEDDED[kind]}, say.")
-    if data.schema.pair and body.prepare.kind == "characters":
-        raise OptionError(f"'{body.origin.name}' reads one text at a time, and the data are pairs; use {flag} minilm, say.")
+    if reads == "image":
+        return body
+    if not data.schema.pair and pairs != "auto":
+        raise OptionError(f"task.pairs is {pairs}, but these data have one text a row; leave it out, or name the other with data.second.")
+    one_only = body.prepare.kind == "characters"
+    if one_only and pairs == "together":
+        raise OptionError(f"'{body.origin.name}' reads one text at a time; use --set task.pairs=apart, or another body.")
+    apart = data.schema.pair and (pairs == "apart" or (pairs == "auto" and (body.compares or one_only)))
+    return replace(body, prepare=replace(body.prepare, apart=apart))
 
 
 def inputs(body: Backbone, task: Task, table: pa.Table, seed: int = 0):

@@ -23,6 +23,7 @@ def describe(backbone: Backbone) -> dict:
         "forms": list(backbone.forms),
         "pool": backbone.pool,
         "prefix_tokens": backbone.prefix_tokens,
+        "compares": backbone.compares,
     }
 
 
@@ -44,7 +45,8 @@ def rebuild(described: dict, tokenizer: str = "") -> Backbone:
             raise WeightsError(f"The model's body comes out in other stages here; install the version of {library} that it was made with.")
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError("The model's description is damaged; export the model again.") from error
-    return replace(built, prepare=prepared, origin=origin, pool=described["pool"], prefix_tokens=described["prefix_tokens"])
+    told = {"pool": described["pool"], "prefix_tokens": described["prefix_tokens"], "compares": bool(described.get("compares"))}
+    return replace(built, prepare=prepared, origin=origin, **told)
 
 
 def _built(origin: Origin, prepared: Prepare | TextPrepare) -> Backbone:

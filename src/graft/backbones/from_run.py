@@ -115,7 +115,7 @@ def _random(built: Backbone, image_size: int | None, seed: int) -> Backbone:
 
         made = from_transformers.rebuild(origin.build, built.prepare, seed)
         made = _as_short(made, built)
-        return replace(made, origin=origin, names=built.names, pool=built.pool)
+        return replace(made, origin=origin, names=built.names, pool=built.pool, compares=built.compares)
     whole = _anew(built, origin, image_size or origin.build.get("image_size"), seed)
     return replace(built, origin=origin) if whole is None else _as_short(whole, built)
 

@@ -70,8 +70,9 @@ def load(name: str, options: Options, seed: int = 0) -> Backbone:
         licence, trained_on = _credits(folder) if own else ("unknown", "unknown")
         source = source if own else f"file:{path.name}"
         origin = replace(origin, weights=source, sha256=sha256, licence=licence, trained_on=trained_on)
-    whole = assemble(model, FAMILIES[kind], origin, prepare, _pool(folder) or FAMILIES[kind].pool, held, seed)
-    return upto(whole, options.until)
+    pool = _pool(folder)
+    whole = assemble(model, FAMILIES[kind], origin, prepare, pool or FAMILIES[kind].pool, held, seed)
+    return upto(replace(whole, compares=pool is not None), options.until)
 
 
 def rebuild(build: dict, prepare: TextPrepare, seed: int = 0) -> Backbone:

@@ -77,7 +77,8 @@ class Backbone:
 
     pool: the pooling this body was trained with ("avg", "max", "cls", "last" or "flatten"). prefix_tokens: tokens before the
     patches in the "tokens" form. language_head(): a module [n, l, c] -> [n, l, vocabulary] that names the tokens, with what
-    the published weights hold of it. causal: whether a token sees only those before it.
+    the published weights hold of it. causal: whether a token sees only those before it. compares: whether it was trained so that the
+    vectors of two texts can be compared.
     """
 
     stages: nn.ModuleList
@@ -91,6 +92,7 @@ class Backbone:
     prefix_tokens: int = 0
     language_head: Callable[[], nn.Module] | None = None
     causal: bool = False
+    compares: bool = False
 
     def __post_init__(self) -> None:
         lengths = {len(self.stages), len(self.names), len(self.widths), len(self.strides), len(self.forms)}

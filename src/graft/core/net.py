@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from . import apart
 from .backbone import Backbone, State
 
 
@@ -18,7 +19,8 @@ class Net(nn.Module):
 
     pool(state, form) -> [n, c], or [n, m, c] where words or tokens stay apart: parameter-free, applied to each tapped stage's
     output as soon as that stage has run, so that a state kept at any depth carries all the earlier taps it will need. A head
-    with the attribute `takes_mask` is called with the mask of the tokens too.
+    with the attribute `takes_mask` is called with the mask of the tokens too. Of pairs of texts that are read apart
+    (prepare.apart) a tap is [n, 4 c], see core.apart.
     earlier: heads of the tasks that this body learnt before, by name; they read the same pooled features, are saved with the
     net, and learn only where a phase names them.
     """
@@ -39,19 +41,28 @@ class Net(nn.Module):
     def advance(self, batch: Tensor | State, start: int, stop: int) -> State:
         """The state at depth `stop`, from a batch at depth `start`. Stages past the last tap are not run."""
         state: State = dict(batch) if isinstance(batch, dict) else {"x": batch}
-        last = self.taps[-1]
+        last, two = self.taps[-1], getattr(self.prepare, "apart", False) and start < len(self.stages)
+        state = apart.folded(state) if two else state
         for depth in range(start, min(stop, len(self.stages))):
             if depth > last:
                 break
             state = self.stages[depth](state)
             if depth in self.taps:
-                state[f"tap{self.taps.index(depth)}"] = self.pool(state, self.forms[depth])
+                state[f"tap{self.taps.index(depth)}"] = self._tap(state, self.forms[depth])
+        state = apart.unfolded(state) if two else state
         if stop == self.pooled and start < self.pooled:
             taps = [state[f"tap{i}"] for i in range(len(self.taps))]
             joined = {"x": taps[0] if len(taps) == 1 else torch.cat(taps, -1)}
             # Where tokens stay apart, the head must know which are real.
             state = joined if joined["x"].ndim == 2 or "mask" not in state else joined | {"mask": state["mask"]}
         return state
+
+    def _tap(self, state: State, form: str) -> Tensor:
+        pooled = self.pool(state, form)
+        if not getattr(self.prepare, "apart", False):
+            return pooled
+        # Tokens that stay apart are still to be pooled, by the head.
+        return apart.compared(pooled) if pooled.ndim == 2 else apart.unfolded({"x": pooled})["x"]
 
     def forward(self, batch: Tensor | State, start: int = 0) -> Tensor:
         """The head's outputs [n, k] (logits, or standardised numbers)."""

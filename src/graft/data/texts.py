@@ -120,9 +120,9 @@ class Texts:
         return np.array([len(one) for one in self.tokens(table)], np.int64)
 
     def cells(self, table: pa.Table) -> np.ndarray:
-        """How many tokens the rows [n] have when they are padded for a frozen pass: the next multiple of STEP, or the body's length."""
+        """How many tokens the rows [n] have, padded for a frozen pass: the next multiple of STEP, or the most the body reads."""
         lengths = self._lengths(table)
-        return np.minimum(np.maximum(-(-lengths // STEP) * STEP, STEP), max(self.prepare.length, int(lengths.max(initial=1))))
+        return np.minimum(np.maximum(-(-lengths // STEP) * STEP, STEP), max(self.prepare.most, int(lengths.max(initial=1))))
 
     def inputs(self, table: pa.Table, wanted: Sequence[tuple[int, int]], batch: int) -> Iterator[State]:
         """States at depth 0 of (row, view) pairs that have equally many cells, in their order; the last batch may be smaller."""
@@ -137,7 +137,7 @@ class Texts:
     def _joined(self, tokens: list[Tokens]) -> State:
         """Padded to a multiple of EVEN."""
         longest = max(len(one) for one in tokens)
-        return collate(tokens, self.prepare.pad, min(-(-longest // EVEN) * EVEN, max(self.prepare.length, longest)))
+        return collate(tokens, self.prepare.pad, min(-(-longest // EVEN) * EVEN, max(self.prepare.most, longest)))
 
 
 def _digest(row: tuple) -> bytes:

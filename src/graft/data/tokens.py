@@ -14,10 +14,11 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class Tokens:
-    """One text. ids: int32 [l], or [l, 50] characters. types: int8 [l], 0 for the first text and 1 for the second, where there are
-    two. first: int32 [m], the number of each word's first token, -1 for a word that was cut off, where words were given.
-    offsets: int32 [l, 2], the first character of each token and the one after its last, in its own text; special tokens have
-    (0, 0). cut: how many tokens were left out because the text is longer than the body reads."""
+    """One text, or two. ids: int32 [l], or [l, 50] characters; -1 where there is no token, as only of two texts that are read apart.
+    types: int8 [l], 0 for the first text and 1 for the second, where there are two in one. first: int32 [m], the number of each word's
+    first token, -1 for a word that was cut off, where words were given. offsets: int32 [l, 2], the first character of each token and the
+    one after its last, in its own text; special tokens have (0, 0). cut: how many tokens were left out because the text is longer than
+    the body reads."""
 
     ids: np.ndarray
     offsets: np.ndarray
@@ -52,8 +53,10 @@ class Tokenizer:
         return [_read(one, words=len(words)) for words, one in zip(rows, found, strict=True)]
 
     def pairs(self, first: Sequence[str], second: Sequence[str], whole: bool = False) -> list[Tokens]:
-        """Two texts in one, as the body was trained to read them; whole: of texts that are too long only the second is cut.
-        Raises OptionError for a body that reads characters."""
+        """Two texts in one, as the body was trained to read them, or by turns where it reads them apart (core.apart); whole: of texts
+        that are too long only the second is cut. Raises OptionError for a body that reads characters and not apart."""
+        if self.prepare.apart and not whole:
+            return [_by_turns(*two, self.prepare.pad) for two in zip(self.texts(first), self.texts(second), strict=True)]
         if self.prepare.kind == "characters":
             raise OptionError("This body reads one text at a time; use one that reads two, for example --backbone minilm.")
         made = self._whole if whole else self._plain
@@ -120,6 +123,18 @@ def _read(one, types: bool = False, words: int | None = None) -> Tokens:
     return Tokens(np.array(one.ids, np.int32), np.array(one.offsets, np.int32).reshape(-1, 2), kinds, first, cut)
 
 
+def _by_turns(first: Tokens, second: Tokens, pad: int) -> Tokens:
+    """The tokens of two texts in turn. A text without any has one of padding, for nothing may be averaged over nothing."""
+    length = max(len(first), len(second), 1)
+    ids = np.full((length, 2, *first.ids.shape[1:]), -1, np.int32)
+    offsets = np.zeros((length, 2, 2), np.int32)
+    for side, one in enumerate((first, second)):
+        ids[: len(one), side], offsets[: len(one), side] = one.ids, one.offsets
+        if not len(one):
+            ids[0, side] = pad
+    return Tokens(ids.reshape(2 * length, *ids.shape[2:]), offsets.reshape(-1, 2), cut=first.cut + second.cut)
+
+
 def _places(one) -> set[tuple[int, tuple[int, int]]]:
     """Which characters of which text the tokens stand for."""
     return {(text, place) for text, place in zip(one.sequence_ids, one.offsets, strict=True) if text is not None}
@@ -132,8 +147,9 @@ def collate(rows: Sequence[Tokens], pad: int = 0, cells: int | None = None, word
     ids = np.full((len(rows), cells, *rows[0].ids.shape[1:]), pad, np.int64)
     mask = np.zeros((len(rows), cells), bool)
     for i, row in enumerate(rows):
-        ids[i, : len(row)], mask[i, : len(row)] = row.ids, True
-        mask[i, 0] = True  # A text without any token still is one, and nothing may be averaged over nothing.
+        there = (row.ids if row.ids.ndim == 1 else row.ids[:, 0]) >= 0
+        ids[i, : len(row)][there], mask[i, : len(row)] = row.ids[there], there
+        mask[i, 0] = True  # As above.
     state = {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask)}
     if all(row.types is not None for row in rows):
         types = np.zeros((len(rows), cells), np.int64)

@@ -131,8 +131,8 @@ def example(net: Net, inputs: Callable[[], Iterable[Inputs]] = tuple) -> Inputs:
     """Two samples: the beginning of the first of the texts that `inputs()` gives, or random pixels."""
     if isinstance(net.prepare, TextPrepare):
         first = next(iter(inputs()))
-        # Half as long as the body reads at most, because `_longer` doubles it.
-        cells = max(1, min(first["mask"].shape[1], net.prepare.length // 2))
+        # Half as long as the body reads at most, because `_longer` doubles it; of two texts read apart as many of each.
+        cells = max(2, min(first["mask"].shape[1], net.prepare.most // 2) // 2 * 2)
         cut = {key: value[:1, :cells] for key, value in first.items()}
         if "words" in cut:
             cut["words"] = cut["words"].masked_fill(cut["words"] >= cells, -1)

@@ -177,10 +177,10 @@ class Rivals:
         """Frozen features and the solved linear head; None where that is what was chosen."""
         parts = self.chosen.parts
         spec, task = parts.spec, parts.task
-        probing = headed(task, head="logistic", hidden=[], dropout=0.0)
+        probing = probed(task)
         if probing.solve is None:
             return None
-        solved = task.config.get("head") in ("auto", "logistic") and not task.config.get("hidden")
+        solved = task.config.get("head") in ("auto", "logistic") and task.solve is not None
         if spec.method.name == "extract" and solved and not options("method", spec.method).augment:
             return None
         method = Part("extract", {"seconds": None})
@@ -309,6 +309,13 @@ def random_start(body: Backbone) -> Backbone:
     made = backbones.rebuild(backbones.describe(body), getattr(body.prepare, "tokenizer", ""))
     origin = replace(made.origin, weights="random", sha256="", trained_on="nothing", parents=())
     return replace(made, origin=origin, prepare=body.prepare)
+
+
+def probed(task: Task) -> Task:
+    """The same task with a solved linear head, and nothing that only gradient descent learns: the body's own pooling instead of a learnt
+    one, layers joined instead of mixed."""
+    pool = {} if task.config.get("pool") != "attention" else {"pool": "auto"}
+    return headed(task, head="logistic", hidden=[], dropout=0.0, mix=False, **pool)
 
 
 def headed(task: Task, **values: object) -> Task:

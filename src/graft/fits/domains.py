@@ -24,7 +24,7 @@ from ..evidence import scores as evidence
 from ..evidence.stats import Difference
 from ..metrics.bootstrap import intervals
 from ..spec import Part
-from .arms import Arm, headed
+from .arms import Arm, probed
 
 KINDS = ("class", "labels", "number")
 """Targets of which a row is a case; tags, answers and running text are only counted."""
@@ -150,7 +150,7 @@ def _distinct(models: list[Model], named: Collection[str], kind: str) -> list[Mo
 
 def _bare(parts: Parts, passes: Passes, folder: Path, journal: Journal) -> Tensor | None:
     """Outputs on the target of a linear head that was solved on the source's frozen features; None where none can be solved."""
-    task = headed(parts.task, head="logistic", hidden=[], dropout=0.0)
+    task = probed(parts.task)
     if task.solve is None:
         return None
     place = folder / "arms" / SOURCE

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from ..core import Batch, Data, Group, Net, Phase, Schedule, State, Stream, Task
+from ..core import Batch, Data, Group, Net, Phase, Schedule, State, Stream, Task, apart
 from ..errors import OptionError
 from ..losses import masked
 from . import extract, finetune, gradual, groups, lp_ft, recipe
@@ -127,7 +127,7 @@ def texts(data: Data) -> pa.Table:
 def objective(net: Net, head: nn.Module, share: float) -> Callable[[Net, dict[str, Batch]], Tensor]:
     """Cross-entropy of the hidden tokens (Devlin et al., 2019), or of each next one for a body that reads from left to right."""
     if net.causal:
-        return lambda live, batches: masked.causal(head(_run(live, batches["train"].inputs)), *_tokens(batches["train"].inputs))
+        return lambda live, batches: _causal(live, head, batches["train"].inputs)
     special, vocabulary = _known(net.prepare.tokenizer)
 
     def loss(live: Net, batches: dict[str, Batch]) -> Tensor:
@@ -139,6 +139,13 @@ def objective(net: Net, head: nn.Module, share: float) -> Callable[[Net, dict[st
         return masked.masked(head(x[asked][None]), targets[asked][None])
 
     return loss
+
+
+def _causal(net: Net, head: nn.Module, state: State) -> Tensor:
+    ids, mask = _tokens(state)
+    state = {"x": _run(net, state), "ids": ids, "mask": mask}
+    state = apart.folded(state) if net.prepare.apart else state  # What comes next is of the same text.
+    return masked.causal(head(state["x"]), state["ids"], state["mask"])
 
 
 def _tokens(state: State) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,8 @@ class Options:
     pool: "auto" (what the body was trained with), "avg", "max", "cls" or "flatten"; of texts also "last" (the last token) and
         "attention": an average of the tokens with learnt weights, which needs "auto" or "linear".
     layers: names or numbers of the stages whose pooled features are joined; empty for the last.
+    pairs: of two texts a sample: "apart", each read by itself and their vectors u and v compared (u, v, |u - v| and u v), "together", both
+        read as one, or "auto": apart where the body was trained to compare texts, or reads one at a time.
     balance: a solved head weighs classes equally; for rare classes that matter as much as common ones.
     mix: the layers named in `layers` are averaged with learnt weights (Peters et al., 2018) instead of joined; needs "auto" or "linear".
     """
@@ -45,6 +47,7 @@ class Options:
     dropout: float = 0.0
     pool: str = "auto"
     layers: tuple[str | int, ...] = ()
+    pairs: str = "auto"
     balance: bool = False
     mix: bool = False
 
@@ -117,6 +120,8 @@ def _check(options: Options, target: str) -> None:
         raise OptionError(f"Dropout is a probability below 1, not {options.dropout:g}; use, say, --set task.dropout=0.2.")
     if options.pool not in POOLS:
         raise OptionError(f"There is no pooling called '{options.pool}'.{nearest(options.pool, POOLS)}")
+    if options.pairs not in ("auto", "apart", "together"):
+        raise OptionError(f"task.pairs is {options.pairs}; it can be apart, together or auto.")
     if options.pool == ATTENTION and options.head in SOLVED:
         raise OptionError(f"Head '{options.head}' cannot learn to pool; use --set task.head=linear, or another task.pool.")
     if options.mix and options.head in SOLVED:

@@ -33,7 +33,7 @@ def advise(spec: Spec, journal: Journal, named: Sequence[str] = ()) -> dict:
     for part in nominating.candidates(spec, named, data.schema.modality):
         try:
             body, opts = nominating.load(part, spec)
-            modality.check_body(body, data)
+            body = modality.suited(body, data, spec.task.values.get("pairs", "auto"))
         except GraftError as error:
             if any(part.name == one.partition("=")[0].strip() for one in named) or part.name == spec.backbone.name:
                 raise

@@ -39,8 +39,7 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
     raw = catalog.resolve("reader", spec.data.name)(spec.data.values["path"], options("data", spec.data))
     kind = raw.schema.modality
     part = Part(modality.EMBEDDED[kind]) if spec.backbone.name == "auto" else spec.backbone
-    body = modality.load(part, spec.seed)
-    modality.check_body(body, raw)
+    body = modality.suited(modality.load(part, spec.seed), raw)
     found: list[Finding] = []
     if kind == "text":
         data, sheet = raw, sheet_of(raw)

@@ -90,9 +90,7 @@ def _without_labels(spec: Spec, error: DataError) -> Data:
 
 def load(spec: Spec, data: Data, journal: Journal) -> Backbone:
     spec = choosing.name_backbone(spec, data, journal)
-    body = modality.load(spec.backbone, spec.seed)
-    modality.check_body(body, data)
-    return body
+    return modality.suited(modality.load(spec.backbone, spec.seed), data, spec.task.values.get("pairs", "auto"))
 
 
 def rows(data: Data) -> pa.Table:
