@@ -145,7 +145,7 @@ def _check_rebuild(body, samples) -> None:
     built = rebuild(json.loads(json.dumps(describe(body))), getattr(body.prepare, "tokenizer", ""))
     built.stages.load_state_dict(body.stages.state_dict())
     built.stages.eval()
-    fields = ("names", "widths", "strides", "forms", "pool", "prefix_tokens", "prepare", "causal")
+    fields = ("names", "widths", "strides", "forms", "pool", "prefix_tokens", "prepare", "causal", "compares")
     assert all(getattr(built, one) == getattr(body, one) for one in fields), "rebuild gives a body with other stages"
     assert _close(built.forward(samples), body.forward(samples), 1e-5), "rebuild and load_state_dict give other features"
 

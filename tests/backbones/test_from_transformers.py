@@ -52,12 +52,13 @@ def test_the_card_tells_licence_and_data(folder):
 
 
 def test_pooling_of_a_body_of_sentences(folder):
+    assert not load(str(folder), Options()).compares
     (folder / "1_Pooling").mkdir()
     for told, pool in (({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"), ({"pooling_mode": "mean"}, "avg")):
         (folder / "1_Pooling" / "config.json").write_text(json.dumps(told))
         body = load(str(folder), Options())
-        assert body.pool == pool
-        assert rebuild(describe(body), body.prepare.tokenizer).pool == pool
+        again = rebuild(describe(body), body.prepare.tokenizer)
+        assert body.pool == again.pool == pool and body.compares and again.compares
 
 
 def test_tokenizer_neither_cuts_nor_pads_by_itself(folder):
@@ -99,7 +100,7 @@ def test_described_and_rebuilt(kind, tmp_path):
     body = load(str(tmp_path / kind), Options(length=12))
     described = json.loads(json.dumps(describe(body)))
     assert described["prepare"] | {"pad": 0, "mask": 0} == {
-        "modality": "text", "length": 12, "pad": 0, "mask": 0, "kind": "tokens", "tokenizer": "tokenizer.json",
+        "modality": "text", "length": 12, "pad": 0, "mask": 0, "kind": "tokens", "tokenizer": "tokenizer.json", "apart": False,
     }  # fmt: skip
     again = rebuild(described, body.prepare.tokenizer)
     assert again.prepare == body.prepare and again.origin == body.origin and again.causal == body.causal

@@ -30,6 +30,20 @@ def test_pairs_are_squared_errors_of_cosines_with_both_kinds_counting_half(featu
     assert contrastive.pairs(features, LABELS).item() == pytest.approx(slow, rel=1e-5)
 
 
+def test_errors_within_the_margin_cost_nothing_and_pull_at_nothing(features):
+    kinds = {True: [], False: []}
+    for i in range(len(LABELS)):
+        for j in range(i + 1, len(LABELS)):
+            same = bool(LABELS[i] == LABELS[j])
+            kinds[same].append(max(0.0, abs(cosine(features[i], features[j]) - same) - 0.3) ** 2)
+    slow = (sum(kinds[True]) / len(kinds[True]) + sum(kinds[False]) / len(kinds[False])) / 2
+    assert contrastive.pairs(features, LABELS, 0.3).item() == pytest.approx(slow, rel=1e-5)
+    near = torch.eye(4)[[0, 0, 1, 1]].add(0.05).requires_grad_()
+    for margin, still in ((0.0, False), (0.2, True)):
+        (pull,) = torch.autograd.grad(contrastive.pairs(near, torch.tensor([0, 0, 1, 1]), margin), near)
+        assert bool(pull.any()) is not still
+
+
 @pytest.mark.parametrize("temperature", [0.1, 0.7])
 def test_supervised_is_the_papers_second_equation(features, temperature):
     total, anchors = 0.0, 0

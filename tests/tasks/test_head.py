@@ -84,7 +84,7 @@ def test_a_unit_head_takes_over_a_strength():
 
 
 def test_config_builds_the_same_options_again():
-    options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True, True)
+    options = Options("linear", (8, 4), "gelu", 0.2, "max", ("block3", 5), True, True, "apart")
     config = json.loads(json.dumps(head.fields(options, "class", 2)["config"]))
     again = Options(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
     assert again == options
@@ -104,6 +104,7 @@ def test_config_builds_the_same_options_again():
         ({"head": "lda"}, "labels", "logistic"),
         ({"head": "logistic_unit"}, "number", "logistic"),
         ({"pool": "words"}, "class", "no pooling called"),
+        ({"pairs": "both"}, "class", "apart, together or auto"),
         ({"mix": True}, "class", "task.layers"),
         ({"mix": True, "layers": ("a", "a")}, "class", "task.layers"),
         ({"mix": True, "layers": ("a", "b"), "head": "svm"}, "class", "task.head=linear"),

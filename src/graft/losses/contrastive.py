@@ -5,17 +5,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def pairs(features: Tensor, labels: Tensor) -> Tensor:
+def pairs(features: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
     """Squared error of the cosine of each pair in the batch against 1 (one class) or 0 (two classes), a scalar.
 
     features [n, c]; labels int [n]. Pairs of equal and of different class count half each, where there are both: SetFit
     (Tunstall et al., 2022) draws equally many of either kind for sentence-transformers' CosineSimilarityLoss, whose expected
-    value this is over the pairs of the batch. A batch without any pair costs zero.
+    value this is over the pairs of the batch. A batch without any pair costs zero. margin, in [0, 1): errors up to it cost nothing, and
+    only what is beyond counts, so that pairs that are told apart well enough leave the body as it is.
     """
     x = F.normalize(features.float(), dim=1)
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     cosine, same = (x @ x.T)[first, second], labels[first] == labels[second]
-    kinds = [(cosine[same] - 1).square(), cosine[~same].square()]
+    kinds = [((error - margin).clamp(min=0) if margin else error).square() for error in (1 - cosine[same], cosine[~same].abs())]
     present = [kind.mean() for kind in kinds if len(kind)]
     return torch.stack(present).mean() if present else 0.0 * x.sum()
 

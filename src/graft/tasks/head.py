@@ -35,10 +35,10 @@ class Options:
     pool: "auto" (what the body was trained with), "avg", "max", "cls" or "flatten"; of texts also "last" (the last token) and
         "attention": an average of the tokens with learnt weights, which needs "auto" or "linear".
     layers: names or numbers of the stages whose pooled features are joined; empty for the last.
-    pairs: of two texts a sample: "apart", each read by itself and their vectors u and v compared (u, v, |u - v| and u v), "together", both
-        read as one, or "auto": apart where the body was trained to compare texts, or reads one at a time.
     balance: a solved head weighs classes equally; for rare classes that matter as much as common ones.
     mix: the layers named in `layers` are averaged with learnt weights (Peters et al., 2018) instead of joined; needs "auto" or "linear".
+    pairs: of two texts a sample: "apart", each read by itself and their vectors u and v compared (u, v, |u - v| and u v), "together", both
+        read as one, or "auto": apart where the body was trained to compare texts, or reads one at a time.
     """
 
     head: str = "auto"
@@ -47,9 +47,9 @@ class Options:
     dropout: float = 0.0
     pool: str = "auto"
     layers: tuple[str | int, ...] = ()
-    pairs: str = "auto"
     balance: bool = False
     mix: bool = False
+    pairs: str = "auto"
 
 
 def fields(options: Options, target: str, outputs: int) -> dict:
