@@ -20,9 +20,12 @@ from graft.methods import few_shot
 
 @pytest.mark.parametrize(
     ("rows", "batch", "classes", "expected"),
-    [(80, 16, 2, 40), (5, 16, 2, 150), (8000, 16, 40, 4), (80, 31, 2, 20), (128, 16, 2, 40), (256, 16, 2, 20), (9000, 16, 2, 1)],
-)
-def test_each_row_meets_600_others_within_2000_steps_and_2560_rows_of_a_class(rows, batch, classes, expected):
+    [
+        (64, 16, 2, 40), (80, 16, 2, 32), (5, 16, 2, 150), (8000, 16, 40, 4), (80, 31, 2, 20), (128, 16, 2, 20), (128, 16, 4, 20),
+        (256, 16, 2, 20), (320, 16, 40, 40), (512, 16, 4, 20), (9000, 16, 2, 1),
+    ],
+)  # fmt: skip
+def test_each_row_meets_600_others_or_half_of_them_within_2000_steps_and_2560_rows_of_a_class(rows, batch, classes, expected):
     assert few_shot.epochs(few_shot.Options(batch=batch), rows, classes) == expected
     assert few_shot.epochs(few_shot.Options(batch=batch, epochs=3), rows, classes) == 3
 
@@ -46,7 +49,9 @@ def test_enough_selecting_rows_and_those_of_a_split_of_their_own_stay_unseen(tmp
     assert contrast.streams["train"].table is rows.train and len(head.streams["train"].table) == len(rows.train) + len(rows.val)
 
 
-@pytest.mark.parametrize(("loss", "function"), [("pairs", contrastive.pairs), ("supervised", contrastive.supervised)])
+@pytest.mark.parametrize(
+    ("loss", "function"), [("pairs", lambda x, y: contrastive.pairs(x, y, 0.3)), ("supervised", contrastive.supervised)]
+)
 def test_the_objective_is_the_loss_of_the_pooled_features(loss, function):
     net = nets.net(nets.task()).eval()
     batch = Batch(torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 0, 1, 1, 0]), torch.arange(6))
@@ -81,7 +86,7 @@ def test_other_targets_and_values_are_refused(tmp_path):
     many = replace(made, schema=replace(made.schema, target="labels"))
     with pytest.raises(OptionError, match="lp_ft"):
         collect("few_shot", nets.net(made), many, rows)
-    for values in ({"loss": "triplet"}, {"temperature": 0.0}, {"pairs": 0}, {"batch": 1}):
+    for values in ({"loss": "triplet"}, {"temperature": 0.0}, {"pairs": 0}, {"batch": 1}, {"margin": 1.0}):
         with pytest.raises(OptionError, match=next(iter(values))):
             few_shot.Options(**values)
 

@@ -18,6 +18,8 @@ MOST_STEPS = 2000
 MOST_SEEN = 2560
 """How often rows of each class are met at most, 40 times each of 64: on 128 labels of each class of rt_polarity half of what `pairs` asks
 for scored as well (0.765 and 0.741 beside 0.769 and 0.737 of two draws, learning rows alone), a quarter less."""
+HALVED = 640
+"""How often those of each of four classes or more are met before they are met half as often as `pairs` asks for (decision 0024)."""
 UNIT_C = 1.0
 """Strength of a head on features of length 1. It is not searched for: cross-validated on rows whose labels the body has learnt, the
 weakest penalty looks best."""
@@ -29,10 +31,13 @@ SPARED = 200
 class Options(recipe.Training):
     """loss: "pairs" (cosines against 0 and 1, as SetFit has them) or "supervised" (contrastive, for more than a few rows a class).
     temperature: of the loss "supervised"; 0.1 is its paper's.
+    margin: of the loss "pairs", 0 to 1: a cosine so near to its target costs nothing, so that the body goes no further from where it was
+        than it must. Of 0, 0.2 and 0.3 the last was best (decision 0024).
     pairs: how many pairs each row is in. 600 make as many steps as SetFit's 20 pairs of each kind a row do with 16 pairs a step; a
         step here takes all pairs of 16 rows. With MiniLM on 8 labels of each of 4 topics (AG News, mean of four draws) 600 scored 0.823, 80
         scored 0.786, and a head on the body as it is 0.753.
-    epochs: None gives that many pairs, within 2000 steps, and within 2560 rows of each class. batch: 16 rows, 120 pairs; more where
+    epochs: None gives that many pairs, half of them from 128 rows on (more of more than four classes), within 2000 steps, and within 2560
+        rows of each class. batch: 16 rows, 120 pairs; more where
         there are many classes, for a batch without two rows of one class says little.
     lr: 2e-5, SetFit's, for all stages (decay: 1). balance: on, so that small classes meet their own kind.
     weight_decay: 0.01, AdamW's usual one, as SetFit leaves it. augment: off, since a few images are soon told apart by their views.
@@ -41,6 +46,7 @@ class Options(recipe.Training):
 
     loss: str = "pairs"
     temperature: float = 0.1
+    margin: float = 0.3
     pairs: int = 600
     batch: int = 16
     lr: float = 2e-5
@@ -62,6 +68,8 @@ class Options(recipe.Training):
             raise OptionError(f"method.loss = {self.loss} is not one of pairs, supervised.")
         if not 1e-3 <= self.temperature <= 10:
             raise OptionError(f"method.temperature = {self.temperature} is outside 0.001 to 10; try --set method.temperature=0.1.")
+        if not 0 <= self.margin < 1:
+            raise OptionError(f"method.margin = {self.margin} is outside 0 to 1; try --set method.margin=0.3.")
         if not 1 <= self.pairs <= 1_000_000:
             raise OptionError(f"method.pairs = {self.pairs} is outside 1 to 1000000; try --set method.pairs=600.")
         if self.batch < 2:
@@ -96,12 +104,14 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
 
 
 def epochs(opts: Options, rows: int, classes: int) -> int:
-    """The user's number, or the one in which each row meets `pairs` others, within MOST_STEPS steps and MOST_SEEN rows of a class."""
+    """The user's number, or the one in which each row meets `pairs` others, or half as many of more rows (HALVED), within MOST_STEPS steps
+    and MOST_SEEN rows of a class."""
     if opts.epochs is not None:
         return opts.epochs
-    together = max(2, min(opts.batch, rows))
-    most = min(MOST_STEPS * together, MOST_SEEN * classes) // max(rows, 1)
-    return max(1, min(math.ceil(opts.pairs / (together - 1)), most))
+    together, rows = max(2, min(opts.batch, rows)), max(rows, 1)
+    wanted = math.ceil(opts.pairs / (together - 1))
+    halved = max(wanted // 2, HALVED * max(classes, 4) // rows)
+    return max(1, min(wanted, halved, min(MOST_STEPS * together, MOST_SEEN * classes) // rows))
 
 
 def objective(opts: Options) -> Callable[[Net, dict[str, Batch]], Tensor]:
@@ -113,7 +123,7 @@ def objective(opts: Options) -> Callable[[Net, dict[str, Batch]], Tensor]:
         # A mixed image counts as what there is most of in it.
         labels = batch.targets if batch.targets.ndim == 1 else batch.targets.argmax(1)
         if opts.loss == "pairs":
-            return contrastive.pairs(features, labels)
+            return contrastive.pairs(features, labels, opts.margin)
         return contrastive.supervised(features, labels, opts.temperature)
 
     return loss
