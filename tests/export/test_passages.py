@@ -16,7 +16,8 @@ from graft.export.passages import words
 
 KINDS = {
     "class": (sets.table, "bert", "accuracy", {}),
-    "pair": (sets.paired, "bert", "accuracy", {}),
+    "pair": (sets.paired, "bert", "accuracy", {"sets": ["task.pairs=together"]}),
+    "pair apart": (sets.paired, "bert", "accuracy", {"sets": ["task.pairs=apart"]}),
     "labels": (sets.table, "bert", "mean_average_precision", {}),
     "number": (sets.table, "bert", "mae", {}),
     "tags": (sets.tagged, "bert", "f1", {}),
@@ -27,6 +28,7 @@ KINDS = {
 NAMES = {"tags": "data.conll", "spans": "data.json", "causal": "data", "masked": "data"}
 ASKED = {
     "pair": [("the cat sat good", "a dog ran"), ("good", " ".join(["a"] * 60))],
+    "pair apart": [("the cat sat good", "a dog ran"), ("good", " ".join(["a"] * 60))],
     "tags": [["the", "cat", "sat"], "a dog, ran"],
     "spans": [("it is the", "the dog sat on the mat"), ("it is the", " ".join(["a"] * 60) + " the cat sat")],
 }
@@ -82,9 +84,16 @@ def test_a_copy_says_the_same_and_in_the_right_form(kind, runs, tmp_path):
     assert found == copy.predict(asked)
     assert [one.path for one in found] == [f"text {i}" for i in range(len(asked))] and not any(one.error for one in found)
     for one, item in zip(found, asked, strict=True):
-        check = {"class": _class, "pair": _pair, "labels": _labels, "number": _number, "tags": _tags, "spans": _spans, "causal": _goes_on}[
-            kind
-        ]
+        check = {
+            "class": _class,
+            "pair": _pair,
+            "pair apart": _pair,
+            "labels": _labels,
+            "number": _number,
+            "tags": _tags,
+            "spans": _spans,
+            "causal": _goes_on,
+        }[kind]
         check(one, item, held.classes)
 
 

@@ -49,6 +49,16 @@ def test_pairs_are_copies_where_both_texts_are_and_are_quoted_so(tmp_path):
     assert found["examples"][0]["texts"][0] == " ".join([first, "/", second])
 
 
+@pytest.mark.parametrize(("words", "long"), [(30, False), (60, True)])
+def test_of_pairs_read_apart_each_text_may_be_as_long_as_the_body_reads(words, long, tmp_path):
+    texts.write(tmp_path / "bert", "bert")
+    (tmp_path / "bert" / "1_Pooling").mkdir()
+    (tmp_path / "bert" / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
+    data = sets.paired(tmp_path / "pairs.csv", most=words)
+    found = kinds(api.check(str(data), backbone=str(tmp_path / "bert"), sets=["backbone.length=40"]))
+    assert ("truncated_texts" in found) is long
+
+
 def test_a_copy_in_the_scored_split_is_a_problem(photos, tmp_path):
     root = tmp_path / "data"
     copy(photos, root / "train")

@@ -45,7 +45,8 @@ def check(spec: Spec, journal: Journal) -> tuple[dict, list[dict]]:
         data, sheet = raw, sheet_of(raw)
         facts = passages.gather(sheet.paths, sheet.table[raw.schema.input].to_pylist())
         with modality.streams(body, lambda table: torch.zeros(len(table)), raw.schema, spec.seed) as streams:
-            tokens = np.array([len(one) + one.cut for one in streams.tokens(sheet.table)])
+            sides = 2 if body.prepare.apart else 1  # Of two texts that are read apart the longer counts.
+            tokens = np.array([len(one) // sides + one.cut for one in streams.tokens(sheet.table)])
         found += passages.findings(facts, sheet.labels, tokens, body.prepare.length)
     else:
         facts = photos.gather(_paths(raw), torch.get_num_threads(), journal.progress("files", len(_paths(raw))))
