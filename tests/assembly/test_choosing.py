@@ -1,6 +1,7 @@
 """Automatic choices are written down with the flag that overrides them; the user's own values win or raise."""
 
 import pytest
+from tests import sets, texts
 
 from graft.advisor import rules
 from graft.assembly import measuring, wiring
@@ -9,9 +10,9 @@ from graft.errors import OptionError
 from graft.spec import Spec
 
 
-def assemble(photos, **values):
+def assemble(photos, sets=("backbone.image_size=32",), **values):
     heard = []
-    parts = wiring.assemble(Spec.make(str(photos), sets=["backbone.image_size=32"], **values), Journal(heard.append))
+    parts = wiring.assemble(Spec.make(str(photos), sets=list(sets), **values), Journal(heard.append))
     return parts, {row["what"]: row for row in heard if row["event"] == "decision"}
 
 
@@ -104,6 +105,26 @@ def test_a_target_of_numbers_needs_a_method_that_is_named(tmp_path, photos):
     (tmp_path / "numbers.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
     with pytest.raises(OptionError, match="Only classes are adapted"):
         assemble(tmp_path / "numbers.csv", target=str(photos))
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "method"),
+    [
+        (60, {}, "extract"),
+        (500, {}, "lp_ft"),
+        (60, {"sets": ["method.freeze=layer1"]}, "lp_ft"),
+        (60, {"sets": ["task.pairs=together"]}, "few_shot"),
+    ],
+)
+def test_of_pairs_that_are_compared_few_are_left_to_the_vectors_and_more_teach_the_body(rows, values, method, tmp_path):
+    texts.write(tmp_path / "bert", "bert")
+    (tmp_path / "bert" / "1_Pooling").mkdir()
+    (tmp_path / "bert" / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
+    data = sets.paired(tmp_path / "pairs.csv", rows=rows)
+    parts, chosen = assemble(data, **{"sets": (), "backbone": str(tmp_path / "bert"), "folds": 0, **values})
+    assert parts.spec.method.name == chosen["method"]["value"] == method
+    assert chosen.get("pairs", {"value": "each text apart"})["value"] == "each text apart"
+    assert parts.backbone.prepare.apart is (method != "few_shot") and ("layer" in chosen) is (method == "extract")
 
 
 def test_after_pairs_the_head_reads_directions_unless_it_was_named(photos):

@@ -160,7 +160,7 @@ def _name_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journ
         return name_bridge(spec, data, journal)
     task = catalog.resolve("task", spec.task.name)(data.schema, options("task", spec.task))
     if data.schema.modality == "text":
-        return name_text_method(spec, data, journal)
+        return name_text_method(spec, data, body, machine, journal)
     near = measuring.resemblance(body, data, task, machine, spec.seed)
     rule = rules.cell(list(measuring.class_counts(data).values()), near["level"])
     unfit = sorted(set(spec.method.values) - set(catalog.options("method", rule.method).__dataclass_fields__))
@@ -233,21 +233,26 @@ def name_unlabelled(spec: Spec, journal: Journal) -> Spec:
     return spec
 
 
-def name_text_method(spec: Spec, data: Data, journal: Journal) -> Spec:
-    """Of texts, frozen features say what a text is about and little of its tone, so the body learns too, however few they are."""
+def name_text_method(spec: Spec, data: Data, body: Backbone, machine: Machine, journal: Journal) -> Spec:
+    """Of texts, frozen features say what a text is about and little of its tone, so the body learns too, however few they are; of two texts
+    that are compared, what the body was trained to compare is there already."""
     target = data.schema.target
     counts = list(measuring.class_counts(data).values()) if target == "class" else []
-    if target == "class" and (np.median(counts) <= FEW_TEXTS or sum(counts) <= FEW_ROWS):
+    if body.prepare.apart and len(data.train) <= FEW_ROWS:
+        name, why = "extract", f"few pairs (at most {FEW_ROWS}), and what tells them apart is in the vectors already"
+    elif body.prepare.apart:
+        name, why = "lp_ft", "enough pairs for all layers to learn, once a head has found what is in the vectors already"
+    elif target == "class" and (np.median(counts) <= FEW_TEXTS or sum(counts) <= FEW_ROWS):
         few = f"few texts (at most {FEW_TEXTS} in the median class, or {FEW_ROWS} in all)"
         name, why = "few_shot", f"{few}: pairs of them teach the body, then a linear head is solved"
     elif target in ("class", "labels", "number"):
         name, why = "finetune", "enough texts for all layers to learn with the head"
     else:
         name, why = "finetune", f"the labels are {LABELS[target]}: all layers learn with the head"
-    unfit = sorted(set(spec.method.values) - set(catalog.options("method", name).__dataclass_fields__))
-    name = "finetune" if unfit else name
+    if set(spec.method.values) - set(catalog.options("method", name).__dataclass_fields__):
+        name = "lp_ft" if body.prepare.apart else "finetune"
     journal.decide("method", name, why, "--method")
-    return replace(spec, method=Part(name, spec.method.values))
+    return name_text_layer(replace(spec, method=Part(name, spec.method.values)), data, body, machine, journal)
 
 
 def share_budget(spec: Spec, data: Data, journal: Journal) -> Spec:
