@@ -15,11 +15,10 @@ from . import groups, recipe
 
 MOST_STEPS = 2000
 """More steps than that are no longer what few labels need; `epochs` asks for them all the same."""
-MOST_SEEN = 2560
-"""How often rows of each class are met at most, 40 times each of 64: on 128 labels of each class of rt_polarity half of what `pairs` asks
-for scored as well (0.765 and 0.741 beside 0.769 and 0.737 of two draws, learning rows alone), a quarter less."""
-HALVED = 640
-"""How often those of each of four classes or more are met before they are met half as often as `pairs` asks for (decision 0024)."""
+HALVED, MOST_SEEN = 640, 1280
+"""How often rows of a class (of each of four, where there are fewer) are met before they are met half as often as `pairs` asks for, and at
+most (decision 0024). On 128 labels of each of two classes half of it scored as well (0.765 and 0.741 beside 0.769 and 0.737 of two draws,
+learning rows of rt_polarity alone), a quarter less."""
 UNIT_C = 1.0
 """Strength of a head on features of length 1. It is not searched for: cross-validated on rows whose labels the body has learnt, the
 weakest penalty looks best."""
@@ -36,8 +35,8 @@ class Options(recipe.Training):
     pairs: how many pairs each row is in. 600 make as many steps as SetFit's 20 pairs of each kind a row do with 16 pairs a step; a
         step here takes all pairs of 16 rows. With MiniLM on 8 labels of each of 4 topics (AG News, mean of four draws) 600 scored 0.823, 80
         scored 0.786, and a head on the body as it is 0.753.
-    epochs: None gives that many pairs, half of them from 128 rows on (more of more than four classes), within 2000 steps, and within 2560
-        rows of each class. batch: 16 rows, 120 pairs; more where
+    epochs: None gives that many pairs, half of them from 128 rows on and fewer from 256 on (of more than four classes, from more), within
+        2000 steps. batch: 16 rows, 120 pairs; more where
         there are many classes, for a batch without two rows of one class says little.
     lr: 2e-5, SetFit's, for all stages (decay: 1). balance: on, so that small classes meet their own kind.
     weight_decay: 0.01, AdamW's usual one, as SetFit leaves it. augment: off, since a few images are soon told apart by their views.
@@ -104,14 +103,14 @@ def phases(net: Net, task: Task, data: Data, opts: Options) -> Iterator[Phase]:
 
 
 def epochs(opts: Options, rows: int, classes: int) -> int:
-    """The user's number, or the one in which each row meets `pairs` others, or half as many of more rows (HALVED), within MOST_STEPS steps
-    and MOST_SEEN rows of a class."""
+    """The user's number, or the one in which each row meets `pairs` others, or half as many of more rows (HALVED), within MOST_SEEN rows
+    of a class and MOST_STEPS steps."""
     if opts.epochs is not None:
         return opts.epochs
     together, rows = max(2, min(opts.batch, rows)), max(rows, 1)
     wanted = math.ceil(opts.pairs / (together - 1))
-    halved = max(wanted // 2, HALVED * max(classes, 4) // rows)
-    return max(1, min(wanted, halved, min(MOST_STEPS * together, MOST_SEEN * classes) // rows))
+    halved, most = max(wanted // 2, HALVED * max(classes, 4) // rows), MOST_SEEN * max(classes, 4)
+    return max(1, min(wanted, halved, min(MOST_STEPS * together, most) // rows))
 
 
 def objective(opts: Options) -> Callable[[Net, dict[str, Batch]], Tensor]:
