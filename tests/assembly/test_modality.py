@@ -14,7 +14,7 @@ from tests.methods import words
 
 from graft import api, catalog
 from graft.assembly import modality
-from graft.core import Stream
+from graft.core import Stream, apart
 from graft.data.streams import Streams
 from graft.data.texts import Texts
 from graft.data.tokens import Tokenizer, collate
@@ -144,7 +144,7 @@ def test_what_is_read_apart_is_what_each_text_gives_alone(bert, tmp_path):
     )
     with torch.inference_mode():
         u, v = [one.chunk(2, 1) for one in (alone(first), alone(second))]
-        wanted = torch.cat([torch.cat([a, b, (a - b).abs(), a * b], 1) for a, b in zip(u, v, strict=True)], 1)
+        wanted = torch.cat([apart.compared(torch.stack([a, b], 1).flatten(0, 1)) for a, b in zip(u, v, strict=True)], 1)
         torch.testing.assert_close(net(pairs), wanted, atol=1e-5, rtol=1e-4)
         for depth in range(len(net.stages) + 2):
             state = net.advance(pairs, 0, depth)

@@ -19,6 +19,9 @@ def test_the_texts_of_a_row_stand_side_by_side_and_padding_at_the_end_is_padding
 
 
 def test_vectors_are_compared():
-    u, v = torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0, 0.5]])
-    assert apart.compared(torch.cat([u, v])).tolist() == [[1, -2, 3, 0.5, 2, 2.5, 3, -1]]
+    u, v = torch.tensor([[0.6, -0.8]]), torch.tensor([[5.0, 0.0]])
+    size, wanted = 2**0.5, [0.6, -0.8, 1.0, 0.0, 0.4, 0.8, 0.6 * 2**0.5, 0.0]
+    torch.testing.assert_close(apart.compared(torch.cat([u, v])), torch.tensor([wanted]) * size)
+    cosine = torch.nn.functional.cosine_similarity(u, v)
+    torch.testing.assert_close(apart.compared(torch.cat([u, v]))[:, -2:].mean(1), cosine)
     assert apart.compared(torch.randn(6, 4)).shape == (3, 16)

@@ -86,3 +86,15 @@ def test_a_class_without_rows_gets_the_least_logit():
     assert out.shape == (10, 4) and set(out.argmax(1)) <= {0, 2}
     wide = convex.widen(rng.normal(size=(10, 2)), np.array([0, 2]), 4)
     assert wide.shape == (10, 4) and set(wide.argmax(1)) <= {0, 2}
+
+
+def test_a_dead_feature_is_not_magnified():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 6))
+    x[:, 2], x[:, 4] = 1e-9 * x[:, 2], 0.5
+    mean, scale = convex.moments(x)
+    assert (scale[[2, 4]] == 0).all() and np.allclose(scale[[0, 1, 3, 5]], 1 / x.std(0)[[0, 1, 3, 5]]) and np.allclose(mean, x.mean(0))
+    # What is merely rare or small still counts.
+    x[:, 4] = 0.01 * rng.normal(size=50)
+    assert (convex.moments(x)[1] > 0).tolist() == [True, True, False, True, True, True]
+    assert not convex.moments(np.ones((5, 3)))[1].any()

@@ -56,8 +56,6 @@ MORE_TEXTS, MORE_ROWS = 128, 512
 """The same where there are no more than so many rows in all. On 128 of each of two classes (rt_polarity, learning rows alone, two draws)
 pairs had 0.765 and 0.741, fine-tuning 0.759 and 0.710; of each of four (ag_news) 0.891 and
 0.879, fine-tuning 0.873 and 0.871."""
-FEW_PAIRS = 256
-"""Learning rows up to which pairs that are compared are left to the vectors as they are."""
 
 
 def name_pairs(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Backbone:
@@ -243,10 +241,8 @@ def name_text_method(spec: Spec, data: Data, body: Backbone, machine: Machine, j
     that are compared, what the body was trained to compare is there already."""
     target = data.schema.target
     counts = list(measuring.class_counts(data).values()) if target == "class" else []
-    if body.prepare.apart and len(data.train) <= FEW_PAIRS:
-        name, why = "extract", f"few pairs (at most {FEW_PAIRS}), and what tells them apart is in the vectors already"
-    elif body.prepare.apart:
-        name, why = "lp_ft", "enough pairs for all layers to learn, once a head has found what is in the vectors already"
+    if body.prepare.apart:
+        name, why = "extract", "what tells pairs apart is in the vectors that the body was trained to compare"
     elif target == "class" and (np.median(counts) <= FEW_TEXTS or (np.median(counts) <= MORE_TEXTS and sum(counts) <= MORE_ROWS)):
         few = f"few texts (at most {FEW_TEXTS} in the median class, or {MORE_TEXTS} and {MORE_ROWS} in all)"
         name, why = "few_shot", f"{few}: pairs of them teach the body, then a linear head is solved"

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .backbone import State
 
@@ -18,8 +19,12 @@ def unfolded(state: State) -> State:
 
 
 def compared(pooled: Tensor) -> Tensor:
-    """[2 n, c] -> [n, 4 c]: u, v, |u - v| and u v of the vectors of a sample's two texts (Conneau et al., "InferSent", 2017, figure 1)."""
-    u, v = pooled.unflatten(0, (-1, 2)).unbind(1)
+    """[2 n, c] -> [n, 4 c]: u, v, |u - v| and u v of the vectors of a sample's two texts (Conneau et al., "InferSent", 2017, figure 1).
+
+    The vectors are put to length sqrt(c): so all parts are of one size, which a head that is trained needs, and the mean of the last is
+    the cosine.
+    """
+    u, v = (F.normalize(pooled, dim=1) * pooled.shape[1] ** 0.5).unflatten(0, (-1, 2)).unbind(1)
     return torch.cat([u, v, (u - v).abs(), u * v], 1)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import Solution
 from . import folds
-from .convex import Basis, Link, linear, minimise, moments, sigmoid_loss, softmax_loss, widen
+from .convex import Basis, Link, linear, minimise, moments, scales, sigmoid_loss, softmax_loss, widen
 from .logistic import DEFAULT, GRID
 
 BLOCK = 32_000_000
@@ -280,8 +280,7 @@ class _Sums:
         mean = self.total / self.n
         square = np.diag(self.second) if self.second.ndim == 2 else self.second
         spread = np.sqrt(np.maximum(square / self.n - mean**2, 0)) / problem.unit
-        least = 1e-6 * (1e-6 + np.abs(problem.centre + mean / problem.unit))
-        return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > least)
+        return scales(spread, problem.centre + mean / problem.unit)
 
 
 def _sums(problem: _Problem, held: np.ndarray) -> tuple[_Sums, _Sums]:
