@@ -111,12 +111,12 @@ def test_a_target_of_numbers_needs_a_method_that_is_named(tmp_path, photos):
     ("rows", "values", "method"),
     [
         (60, {}, "extract"),
-        (500, {}, "lp_ft"),
+        (500, {}, "extract"),
         (60, {"sets": ["method.freeze=layer1"]}, "lp_ft"),
         (60, {"sets": ["task.pairs=together"]}, "few_shot"),
     ],
 )
-def test_of_pairs_that_are_compared_few_are_left_to_the_vectors_and_more_teach_the_body(rows, values, method, tmp_path):
+def test_pairs_that_are_compared_are_left_to_the_vectors(rows, values, method, tmp_path):
     texts.write(tmp_path / "bert", "bert")
     (tmp_path / "bert" / "1_Pooling").mkdir()
     (tmp_path / "bert" / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
