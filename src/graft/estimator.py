@@ -188,9 +188,9 @@ class GraftTextClassifier(_Classifier):
     """A pre-trained body of texts and a new head, learnt from texts, or from pairs of them.
 
     X: a list, array or column of strings; of pairs an array [n, 2], a table of two columns, or a list of tuples. y and what learns: as for
-    GraftClassifier. method: "auto" fine-tunes, few texts by pairs of them (`few_shot`), and of pairs that are compared takes
-    what the vectors say (`extract`, which is quicker, and enough for topics too). What frozen layers make is kept in the user's store by the
-    content of each text.
+    GraftClassifier. method: "auto" fine-tunes, few texts by pairs of them (`few_shot`), and of pairs that are compared
+    takes what the vectors say (`extract`, which is quicker, and enough for topics too). What frozen layers make is kept in the user's
+    store by the content of each text.
 
     backbone ... pool, settings ... random_state, and what fit sets: as for GraftClassifier.
     """
