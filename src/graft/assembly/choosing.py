@@ -54,8 +54,7 @@ FEW_TEXTS = 64
 """Rows of the median class up to which the body is fine-tuned on pairs of them; beyond, head and body learn together."""
 MORE_TEXTS, MORE_ROWS = 128, 512
 """The same where there are no more than so many rows in all. On 128 of each of two classes (rt_polarity, learning rows alone, two draws)
-pairs had 0.765 and 0.741, fine-tuning 0.759 and 0.710; of each of four (ag_news) 0.891 and
-0.879, fine-tuning 0.873 and 0.871."""
+pairs had 0.765 and 0.741, fine-tuning 0.759 and 0.710; of each of four (ag_news) 0.891 and 0.879, fine-tuning 0.873 and 0.871."""
 
 
 def name_pairs(spec: Spec, data: Data, body: Backbone, journal: Journal) -> Backbone:
@@ -242,7 +241,8 @@ def name_text_method(spec: Spec, data: Data, body: Backbone, machine: Machine, j
     target = data.schema.target
     counts = list(measuring.class_counts(data).values()) if target == "class" else []
     if body.prepare.apart:
-        name, why = "extract", "what tells pairs apart is in the vectors that the body was trained to compare"
+        name, why = "extract", "a head on both texts' vectors and how they differ"
+        why += ", which the body was trained to compare" if body.compares else ", for few_shot would draw their contents together"
     elif target == "class" and (np.median(counts) <= FEW_TEXTS or (np.median(counts) <= MORE_TEXTS and sum(counts) <= MORE_ROWS)):
         few = f"few texts (at most {FEW_TEXTS} in the median class, or {MORE_TEXTS} and {MORE_ROWS} in all)"
         name, why = "few_shot", f"{few}: pairs of them teach the body, then a linear head is solved"
