@@ -32,6 +32,7 @@ class Net(nn.Module):
         self.strides, self.widths, self.prefix_tokens = backbone.strides, backbone.widths, backbone.prefix_tokens
         self.language_head, self.causal = backbone.language_head, backbone.causal
         self.pool, self.taps = pool, tuple(sorted(taps))
+        self.apart = getattr(backbone.prepare, "apart", False)
         self.earlier = nn.ModuleDict()
 
     @property
@@ -41,7 +42,7 @@ class Net(nn.Module):
     def advance(self, batch: Tensor | State, start: int, stop: int) -> State:
         """The state at depth `stop`, from a batch at depth `start`. Stages past the last tap are not run."""
         state: State = dict(batch) if isinstance(batch, dict) else {"x": batch}
-        last, two = self.taps[-1], getattr(self.prepare, "apart", False) and start < len(self.stages)
+        last, two = self.taps[-1], self.apart and start < len(self.stages)
         state = apart.folded(state) if two else state
         for depth in range(start, min(stop, len(self.stages))):
             if depth > last:
@@ -59,7 +60,7 @@ class Net(nn.Module):
 
     def _tap(self, state: State, form: str) -> Tensor:
         pooled = self.pool(state, form)
-        if not getattr(self.prepare, "apart", False):
+        if not self.apart:
             return pooled
         # Tokens that stay apart are still to be pooled, by the head.
         return apart.compared(pooled) if pooled.ndim == 2 else apart.unfolded({"x": pooled})["x"]

@@ -119,10 +119,11 @@ def verdict(exact: State, short: State, targets: Tensor, faster: float | None) -
     """Whether bfloat16 is taken, and why. faster: how many times, None where it was not timed."""
     vectors, n = _vectors(exact), len(targets)
     decisions = _decisions(targets, vectors)
-    same, others = agreement(vectors, _vectors(short), decisions), chance(vectors, decisions)
+    same = agreement(vectors, _vectors(short), decisions)
     error = float((exact["x"] - short["x"].float()).norm() / exact["x"].norm().clamp(min=1e-12))
     words = f"features differ by {error:.1%}, and {same:.1%} of {n} held-out decisions are the same"
     if same < AGREE:
+        others = chance(vectors, decisions)
         if 1 - same > SMALL * (1 - others):
             return False, f"bfloat16 would change decisions: {words} (at least {AGREE:.1%} are asked for)"
         words += f" ({others:.1%} with other rows to learn from)"

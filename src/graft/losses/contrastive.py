@@ -16,7 +16,7 @@ def pairs(features: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
     x = F.normalize(features.float(), dim=1)
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     cosine, same = (x @ x.T)[first, second], labels[first] == labels[second]
-    kinds = [((error - margin).clamp(min=0) if margin else error).square() for error in (1 - cosine[same], cosine[~same].abs())]
+    kinds = [(error - margin).clamp(min=0).square() for error in (1 - cosine[same], cosine[~same].abs())]
     present = [kind.mean() for kind in kinds if len(kind)]
     return torch.stack(present).mean() if present else 0.0 * x.sum()
 

@@ -144,7 +144,7 @@ def objective(net: Net, head: nn.Module, share: float) -> Callable[[Net, dict[st
 def _causal(net: Net, head: nn.Module, state: State) -> Tensor:
     ids, mask = _tokens(state)
     state = {"x": _run(net, state), "ids": ids, "mask": mask}
-    state = apart.folded(state) if net.prepare.apart else state  # What comes next is of the same text.
+    state = apart.folded(state) if net.apart else state  # What comes next is of the same text.
     return masked.causal(head(state["x"]), state["ids"], state["mask"])
 
 

@@ -36,8 +36,7 @@ class Options(recipe.Training):
         step here takes all pairs of 16 rows. With MiniLM on 8 labels of each of 4 topics (AG News, mean of four draws) 600 scored 0.823, 80
         scored 0.786, and a head on the body as it is 0.753.
     epochs: None gives that many pairs, half of them from 128 rows on and fewer from 256 on (of more than four classes, from more), within
-        2000 steps. batch: 16 rows, 120 pairs; more where
-        there are many classes, for a batch without two rows of one class says little.
+        2000 steps. batch: 16 rows, 120 pairs; more where there are many classes, for a batch without two rows of one class says little.
     lr: 2e-5, SetFit's, for all stages (decay: 1). balance: on, so that small classes meet their own kind.
     weight_decay: 0.01, AdamW's usual one, as SetFit leaves it. augment: off, since a few images are soon told apart by their views.
     freeze: as for finetune. head_epochs, head_lr (None is 1e-3) and smoothing (0): of a head that is trained, as for lp_ft.
